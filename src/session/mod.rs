@@ -1,0 +1,16 @@
+//! The domain: tokens, sessions, their lifetimes and the contract of a store.
+//!
+//! Knows neither HTTP nor any particular store nor the configuration, and depends on nothing
+//! else of this crate.
+
+mod clock;
+mod manager;
+mod record;
+mod store;
+mod token;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use manager::{EndReason, IssueError, Lifetimes, SessionManager};
+pub use record::{InvalidUser, Moment, Session, User};
+pub use store::{SessionStore, StoreError, StoreErrorKind};
+pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};

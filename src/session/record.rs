@@ -1,0 +1,112 @@
+//! What a store keeps of a session, and the rule that says whether it is live.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{SessionId, Timestamp};
+
+/// The subject of a session: 1 to 256 bytes of printable ASCII without leading or trailing
+/// space, because it travels in a response header. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct User(Arc<str>);
+
+/// The text cannot be a [`User`].
+#[derive(Debug, thiserror::Error)]
+#[error("a user is 1 to 256 bytes of printable ASCII without leading or trailing space")]
+pub struct InvalidUser;
+
+impl User {
+    /// Checks and takes a user's name.
+    pub fn new(name: &str) -> Result<Self, InvalidUser> {
+        let printable = name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let legal = (1..=256).contains(&name.len()) && printable && name.trim() == name;
+        legal.then(|| Self(name.into())).ok_or(InvalidUser)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A session as the stores keep it. There is no token in it: only the digest, as its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The public name of the session.
+    pub id: SessionId,
+    /// Whose session it is.
+    pub user: User,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// When it was last used, to within [`Moment::touch_interval`].
+    pub last_seen_at: Timestamp,
+    /// The end of its absolute lifetime.
+    pub expires_at: Timestamp,
+}
+
+/// A point in time together with the idle rule in force: all that decides whether a session is
+/// live. The rule is applied at use and not kept in the record, so that a changed
+/// `--idle-timeout` holds for the sessions that exist already.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The current time.
+    pub now: Timestamp,
+    /// How long a session may go unused; `None` for as long as it lives.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Moment {
+    /// The first moment at which `session` is over unless it is used before.
+    #[must_use]
+    pub fn deadline(&self, session: &Session) -> Timestamp {
+        self.idle_timeout.map_or(session.expires_at, |idle| {
+            session.expires_at.min(session.last_seen_at.plus(idle))
+        })
+    }
+
+    /// Whether `session` is live: its deadline is still to come.
+    #[must_use]
+    pub fn is_live(&self, session: &Session) -> bool {
+        self.now < self.deadline(session)
+    }
+
+    /// How stale `last_seen_at` may be: 1/20 of the idle timeout, or a minute without one. Uses
+    /// within that span write nothing.
+    #[must_use]
+    pub fn touch_interval(&self) -> Duration {
+        self.idle_timeout
+            .map_or(Duration::from_secs(60), |idle| idle / 20)
+    }
+
+    /// Whether a use of `session` at this moment is worth a write.
+    #[must_use]
+    pub fn touch_is_due(&self, session: &Session) -> bool {
+        self.now >= session.last_seen_at.plus(self.touch_interval())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_what_fits_a_header_and_nothing_else() {
+        for good in ["42", "a", "a b", "user@example.com", &"x".repeat(256)] {
+            assert_eq!(User::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "", " a", "a ", "a\0", "a\r\nb", "ä", "a\tb", &"x".repeat(257),
+        ] {
+            assert!(User::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the domain asks of a place that keeps sessions: a contract in words.
+//!
+//! Each sentence of the contract has a case of the same name in the conformance suite
+//! (`tests/it/conformance.rs`), which every store passes. The adapters live in `store`.
+
+use std::error::Error;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::{Moment, Session, SessionId, User};
+
+/// A place that keeps sessions.
+///
+/// - **Absence is `None`, `false` or nothing; failure is `Err`.** A store that does not know
+///   never says "no".
+/// - **A session that is over is absent**, from the very millisecond of its deadline, whether or
+///   not the store has got round to removing it. Stores never read a clock: they judge by the
+///   [`Moment`] of the call.
+/// - **After an `Ok`, the change holds**: for every replica that shares the store, and for as
+///   long as the store promises to remember.
+/// - **After an `Err`, a change may or may not have been applied**; asking again settles it, and
+///   is always safe.
+/// - **A future that is dropped leaves the store whole**: the call happened or it did not.
+#[async_trait]
+pub trait SessionStore: Send + Sync + 'static {
+    /// Keeps a new session. Refuses with [`StoreErrorKind::Full`] rather than evict a live one.
+    async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError>;
+
+    /// The live session of this id. Writes nothing.
+    async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError>;
+
+    /// Moves the session's `last_seen_at` forward to now, if it is live; says whether it was. It
+    /// never brings a session back, nor moves `last_seen_at` backward.
+    async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError>;
+
+    /// Removes the session and hands it to exactly one caller, however many ask at once. One
+    /// that was over already is handed to nobody.
+    async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError>;
+
+    /// The user's live sessions, oldest first.
+    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError>;
+
+    /// Removes all sessions of the user and hands them to exactly one caller. An insert that
+    /// races with it is either among them or survives whole.
+    async fn delete_all(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError>;
+
+    /// Removes some of the sessions that are over, in a step short enough to stall nobody; called
+    /// again and again while the service runs. Stores that expire by themselves do nothing.
+    async fn sweep(&self, at: Moment) -> Result<(), StoreError>;
+
+    /// Whether the store answers and would keep its promises; for readiness.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// How many sessions are kept, where that is cheap to know; those that are over may count
+    /// until they are swept.
+    fn approximate_len(&self) -> Option<u64>;
+}
+
+/// Why a store could not do as asked, in the terms that decide the answer to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// It could not be reached, or refused.
+    Unavailable,
+    /// It did not answer in time.
+    TimedOut,
+    /// It applied the change, but could not confirm what was asked for.
+    Unconfirmed,
+    /// It has no room for another session.
+    Full,
+}
+
+/// A failed call to a store: the kind, a short class for logs and metrics, and the cause.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    class: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error of this kind; `class` is a fixed lower-case word such as `readonly`.
+    #[must_use]
+    pub const fn new(kind: StoreErrorKind, class: &'static str) -> Self {
+        Self {
+            kind,
+            class,
+            source: None,
+        }
+    }
+
+    /// The same error with what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What it means for the caller.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// What it was, in one word from a fixed set.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        self.class
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            StoreErrorKind::Unavailable => "the store is unavailable",
+            StoreErrorKind::TimedOut => "the store did not answer in time",
+            StoreErrorKind::Unconfirmed => "the store could not confirm the change",
+            StoreErrorKind::Full => "the store is full",
+        };
+        write!(f, "{what} ({})", self.class)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,174 @@
+//! The secret in the cookie and the public name made from it.
+//!
+//! A [`SessionToken`] is worth a login, so it is never stored, logged or compared: everything
+//! below the HTTP edge knows a session by its [`SessionId`], the SHA-256 of the token. Tokens
+//! carry 256 bits from the operating system, which is why a plain digest is enough: there is
+//! nothing to guess, so nothing a slow hash or a secret key would protect.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+/// Longest cookie value that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 4096;
+
+/// The secret a client presents in the cookie. Its `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionToken(Box<str>);
+
+impl SessionToken {
+    /// A fresh token: 256 bits from the operating system, base64url without padding (43
+    /// characters, none of which a cookie, a URL or an ini file needs to escape).
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(secret).into_boxed_str()))
+    }
+
+    /// Takes a cookie's value as it came; `None` if it is not legal: empty, longer than
+    /// [`MAX_TOKEN_BYTES`], or with a byte outside RFC 6265's `cookie-octet`.
+    #[must_use]
+    pub fn from_cookie_value(value: &[u8]) -> Option<Self> {
+        let legal = !value.is_empty()
+            && value.len() <= MAX_TOKEN_BYTES
+            && value.iter().copied().all(is_cookie_octet);
+        let text = legal.then(|| std::str::from_utf8(value).ok()).flatten()?;
+        Some(Self(text.into()))
+    }
+
+    /// The secret itself, for the one answer that may show it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(redacted)")
+    }
+}
+
+/// RFC 6265, section 4.1.1: printable US-ASCII without space, `"`, `,`, `;` and `\`.
+const fn is_cookie_octet(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x2B | 0x2D..=0x3A | 0x3C..=0x5B | 0x5D..=0x7E)
+}
+
+/// The public name of a session: the SHA-256 of its token, written as 64 lower-case hex digits.
+/// Safe to log, to list and to store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId([u8; 32]);
+
+impl SessionId {
+    /// The id of the session that `token` belongs to, should there be one.
+    #[must_use]
+    pub fn of(token: &SessionToken) -> Self {
+        Self(Sha256::digest(token.0.as_bytes()).into())
+    }
+
+    /// The id with this digest; for stores that read it back.
+    #[must_use]
+    pub const fn from_bytes(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    /// The digest.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 0xF)];
+        }
+        f.write_str(std::str::from_utf8(&hex).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({self})")
+    }
+}
+
+/// The text was not 64 lower-case hex digits.
+#[derive(Debug, thiserror::Error)]
+#[error("not a session id: 64 lower-case hex digits expected")]
+pub struct InvalidSessionId;
+
+impl FromStr for SessionId {
+    type Err = InvalidSessionId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hex: &[u8; 64] = text.as_bytes().try_into().map_err(|_| InvalidSessionId)?;
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+const fn nibble(digit: u8) -> Result<u8, InvalidSessionId> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(InvalidSessionId),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_a_token_prints_nothing_of_it() {
+        let token = SessionToken::generate().unwrap();
+        let printed = format!("{token:?} {token:#?}");
+        assert!(!printed.contains(token.expose()));
+        assert!(!printed.contains(&token.expose()[..6]));
+    }
+
+    #[test]
+    fn tokens_are_43_base64url_characters_and_differ() {
+        let (one, other) = (
+            SessionToken::generate().unwrap(),
+            SessionToken::generate().unwrap(),
+        );
+        assert_ne!(one, other);
+        assert_eq!(URL_SAFE_NO_PAD.decode(one.expose()).unwrap().len(), 32);
+        assert_eq!(one.expose().len(), 43);
+    }
+
+    #[test]
+    fn exactly_the_cookie_octets_are_legal() {
+        for byte in 0..=u8::MAX {
+            let legal = SessionToken::from_cookie_value(&[b'a', byte]).is_some();
+            let expected = byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
+            assert_eq!(legal, expected, "byte {byte:#04x}");
+        }
+        assert!(SessionToken::from_cookie_value(b"").is_none());
+        assert!(SessionToken::from_cookie_value(&[b'a'; MAX_TOKEN_BYTES]).is_some());
+        assert!(SessionToken::from_cookie_value(&[b'a'; MAX_TOKEN_BYTES + 1]).is_none());
+    }
+
+    #[test]
+    fn an_id_is_the_sha256_in_hex_and_reads_back() {
+        let token = SessionToken::from_cookie_value(b"abc").unwrap();
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(SessionId::of(&token).to_string(), hex);
+        assert_eq!(hex.parse::<SessionId>().unwrap(), SessionId::of(&token));
+        assert!(hex.to_uppercase().parse::<SessionId>().is_err());
+        assert!(hex[1..].parse::<SessionId>().is_err());
+    }
+}
