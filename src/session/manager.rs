@@ -98,7 +98,9 @@ impl SessionManager {
     /// that all live ones belong to one user. Using a session keeps it from idling out.
     pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Session>, StoreError> {
         let at = self.moment();
-        let uses = distinct_ids(tokens).into_iter().map(|id| self.use_one(id, at));
+        let uses = distinct_ids(tokens)
+            .into_iter()
+            .map(|id| self.use_one(id, at));
         let mut live = Vec::new();
         for used in join_all(uses).await {
             live.extend(used?);
@@ -131,9 +133,7 @@ impl SessionManager {
         let at = self.moment();
         let ids = distinct_ids(tokens);
         let ended = join_all(ids.iter().map(|id| self.end(id, at, EndReason::Logout))).await;
-        ended
-            .into_iter()
-            .try_fold(false, |any, one| Ok(any | one?))
+        ended.into_iter().try_fold(false, |any, one| Ok(any | one?))
     }
 
     /// Ends the session of this id; says whether it was live.
@@ -151,7 +151,7 @@ impl SessionManager {
 
     /// Ends all sessions of `user`; says how many were live.
     pub async fn revoke_user(&self, user: &User) -> Result<usize, StoreError> {
-        let ended = self.store.delete_all(user, self.moment()).await?;
+        let ended = self.store.delete_all(user, self.moment(), None).await?;
         for session in &ended {
             audit(session, EndReason::User);
         }

@@ -11,6 +11,6 @@ mod token;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use manager::{EndReason, IssueError, Lifetimes, SessionManager};
-pub use record::{InvalidUser, Moment, Session, User};
+pub use record::{InvalidUser, Moment, SealedSession, Session, User};
 pub use store::{SessionStore, StoreError, StoreErrorKind};
 pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};

@@ -52,6 +52,20 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// A session that lives in a sealed cookie and not in a store: all a store can keep of it is
+/// that it was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSession {
+    /// The public name: a digest of the seal's own id.
+    pub id: SessionId,
+    /// Whose session it is, where the seal names a user that can be one.
+    pub user: Option<User>,
+    /// When the seal's session began.
+    pub created_at: Timestamp,
+    /// The end of its absolute lifetime, and so of the need to remember a revocation.
+    pub expires_at: Timestamp,
+}
+
 /// A point in time together with the idle rule in force: all that decides whether a session is
 /// live. The rule is applied at use and not kept in the record, so that a changed
 /// `--idle-timeout` holds for the sessions that exist already.
@@ -83,7 +97,7 @@ impl Moment {
     #[must_use]
     pub fn touch_interval(&self) -> Duration {
         self.idle_timeout
-            .map_or(Duration::from_secs(60), |idle| idle / 20)
+            .map_or(Duration::from_mins(1), |idle| idle / 20)
     }
 
     /// Whether a use of `session` at this moment is worth a write.
@@ -104,7 +118,14 @@ mod tests {
             assert_eq!(User::new(good).unwrap().as_str(), good);
         }
         for bad in [
-            "", " a", "a ", "a\0", "a\r\nb", "ä", "a\tb", &"x".repeat(257),
+            "",
+            " a",
+            "a ",
+            "a\0",
+            "a\r\nb",
+            "ä",
+            "a\tb",
+            &"x".repeat(257),
         ] {
             assert!(User::new(bad).is_err(), "{bad:?}");
         }

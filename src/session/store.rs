@@ -8,7 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::{Moment, Session, SessionId, User};
+use super::{Moment, SealedSession, Session, SessionId, Timestamp, User};
 
 /// A place that keeps sessions.
 ///
@@ -41,9 +41,25 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The user's live sessions, oldest first.
     async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError>;
 
-    /// Removes all sessions of the user and hands them to exactly one caller. An insert that
-    /// races with it is either among them or survives whole.
-    async fn delete_all(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError>;
+    /// Removes all sessions of the user and hands the live ones to exactly one caller. An insert
+    /// that races with it is either among them or survives whole.
+    ///
+    /// With `seals_until`, also revokes the user's sealed sessions created up to now, by a mark
+    /// that is kept until that moment (a later call moves the mark forward, never back).
+    async fn delete_all(
+        &self,
+        user: &User,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// Revokes a sealed session until its `expires_at`; says whether that ended it, which it
+    /// does for exactly one caller, and for none if it was revoked with its user's others.
+    /// Refuses with [`StoreErrorKind::Full`] rather than forget another revocation.
+    async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError>;
+
+    /// Whether this sealed session was revoked, by itself or with its user's others.
+    async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError>;
 
     /// Removes some of the sessions that are over, in a step short enough to stall nobody; called
     /// again and again while the service runs. Stores that expire by themselves do nothing.
@@ -52,8 +68,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Whether the store answers and would keep its promises; for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// How many sessions are kept, where that is cheap to know; those that are over may count
-    /// until they are swept.
+    /// How many sessions and revocations are kept, where that is cheap to know; those that are
+    /// over may count until they are swept.
     fn approximate_len(&self) -> Option<u64>;
 }
 

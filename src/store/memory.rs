@@ -15,7 +15,7 @@
 //! sessions is printed by `cargo bench --bench store`; see there for the figure.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -23,15 +23,16 @@ use hashbrown::{HashMap, HashTable};
 use parking_lot::Mutex;
 
 use crate::session::{
-    Moment, Session, SessionId, SessionStore, StoreError, StoreErrorKind, User,
+    Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
+    User,
 };
 
 const SESSION_TABLES: usize = 4096;
 const USER_TABLES: usize = 256;
+const REVOCATION_TABLES: usize = 256;
 
-/// A [`sweep`](SessionStore::sweep) step goes through this many tables; a whole round is 256
-/// steps.
-const TABLES_A_STEP: usize = 16;
+/// A whole round of [`sweep`](SessionStore::sweep) takes this many steps.
+const STEPS_A_ROUND: usize = 256;
 
 /// When the store is full it looks for sessions that are over at most this often, in
 /// milliseconds, so that a flood of logins cannot turn into a flood of sweeps.
@@ -42,14 +43,30 @@ const FULL_SWEEP_INTERVAL: i64 = 1000;
 /// table and all that the user index keeps.
 type Handle = u64;
 
-/// Sessions in this process' memory.
+/// What is kept by user, behind one lock: the sessions' places, and the moment before which the
+/// user's sealed sessions are revoked.
+#[derive(Default)]
+struct UserTable {
+    handles: HashMap<User, Vec<Handle>>,
+    marks: HashMap<User, Mark>,
+}
+
+/// Sealed sessions created up to `not_before` are revoked; remembered until `until`.
+#[derive(Clone, Copy)]
+struct Mark {
+    not_before: Timestamp,
+    until: Timestamp,
+}
+
+/// Sessions, and revocations of sealed ones, in this process' memory.
 pub struct MemoryStore {
     sessions: Box<[Mutex<HashTable<Box<Session>>>]>,
-    users: Box<[Mutex<HashMap<User, Vec<Handle>>>]>,
+    users: Box<[Mutex<UserTable>]>,
+    revoked_until: Box<[Mutex<HashMap<SessionId, Timestamp>>]>,
     user_hasher: RandomState,
     max_sessions: u64,
     len: AtomicU64,
-    next_table: AtomicUsize,
+    next_step: AtomicUsize,
     last_full_sweep: AtomicI64,
 }
 
@@ -60,10 +77,11 @@ impl MemoryStore {
         Self {
             sessions: (0..SESSION_TABLES).map(|_| Mutex::default()).collect(),
             users: (0..USER_TABLES).map(|_| Mutex::default()).collect(),
+            revoked_until: (0..REVOCATION_TABLES).map(|_| Mutex::default()).collect(),
             user_hasher: RandomState::new(),
             max_sessions,
             len: AtomicU64::new(0),
-            next_table: AtomicUsize::new(0),
+            next_step: AtomicUsize::new(0),
             last_full_sweep: AtomicI64::new(i64::MIN),
         }
     }
@@ -73,11 +91,15 @@ impl MemoryStore {
         &self.sessions[(handle >> 40) as usize % SESSION_TABLES]
     }
 
-    fn index(&self, user: &User) -> &Mutex<HashMap<User, Vec<Handle>>> {
+    fn user_table(&self, user: &User) -> &Mutex<UserTable> {
         &self.users[(self.user_hasher.hash_one(user) >> 40) as usize % USER_TABLES]
     }
 
-    /// Counts one more session in, unless the store is full.
+    fn revocations(&self, id: &SessionId) -> &Mutex<HashMap<SessionId, Timestamp>> {
+        &self.revoked_until[(handle_of(id) >> 40) as usize % REVOCATION_TABLES]
+    }
+
+    /// Counts one more session or revocation in, unless the store is full.
     fn reserve(&self) -> bool {
         self.len
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |len| {
@@ -96,21 +118,47 @@ impl MemoryStore {
             .is_ok()
     }
 
-    async fn sweep_fully(&self, at: Moment) {
-        for step in self.sessions.chunks(TABLES_A_STEP) {
-            for table in step {
-                self.sweep_table(table, at);
-            }
-            tokio::task::yield_now().await;
+    async fn reserve_or_sweep(&self, at: Moment) -> Result<(), StoreError> {
+        if self.reserve() {
+            return Ok(());
         }
+        if self.may_sweep_fully(at) {
+            for step in 0..STEPS_A_ROUND {
+                self.sweep_step(step, at);
+                tokio::task::yield_now().await;
+            }
+        }
+        self.reserve().then_some(()).ok_or_else(full)
     }
 
-    fn sweep_table(&self, table: &Mutex<HashTable<Box<Session>>>, at: Moment) {
+    fn sweep_step(&self, step: usize, at: Moment) {
+        for tables in self.sessions.chunks(STEPS_A_ROUND) {
+            self.sweep_sessions(&tables[step], at);
+        }
+        self.sweep_marks(&self.users[step % USER_TABLES], at);
+        self.sweep_revocations(&self.revoked_until[step % REVOCATION_TABLES], at);
+    }
+
+    fn sweep_marks(&self, table: &Mutex<UserTable>, at: Moment) {
+        let mut table = table.lock();
+        let over = table.marks.extract_if(|_, mark| mark.until <= at.now);
+        self.uncount(over.count());
+        shrink_map(&mut table.marks);
+    }
+
+    fn sweep_revocations(&self, table: &Mutex<HashMap<SessionId, Timestamp>>, at: Moment) {
+        let mut table = table.lock();
+        let over = table.extract_if(|_, until| *until <= at.now);
+        self.uncount(over.count());
+        shrink_map(&mut table);
+    }
+
+    fn sweep_sessions(&self, table: &Mutex<HashTable<Box<Session>>>, at: Moment) {
         let mut over: Vec<Box<Session>> = Vec::new();
         {
             let mut table = table.lock();
             over.extend(table.extract_if(|session| !at.is_live(session)));
-            if table.capacity() > 4 * table.len().max(16) {
+            if is_sparse(table.capacity(), table.len()) {
                 table.shrink_to(0, |session| handle_of(&session.id));
             }
         }
@@ -128,44 +176,58 @@ impl MemoryStore {
 
     /// What remains to be done for a session that was just taken out of its table.
     fn forget(&self, session: &Session) {
-        self.len.fetch_sub(1, Ordering::Relaxed);
+        self.uncount(1);
         let handle = handle_of(&session.id);
-        let mut index = self.index(&session.user).lock();
-        if let Some(handles) = index.get_mut(&session.user) {
+        let mut table = self.user_table(&session.user).lock();
+        if let Some(handles) = table.handles.get_mut(&session.user) {
             if let Some(position) = handles.iter().position(|known| *known == handle) {
                 handles.swap_remove(position);
             }
             if handles.is_empty() {
-                index.remove(&session.user);
-                if index.capacity() > 4 * index.len().max(16) {
-                    index.shrink_to_fit();
-                }
+                table.handles.remove(&session.user);
+                shrink_map(&mut table.handles);
             }
         }
+    }
+
+    /// Sets the user's mark, or moves it forward.
+    fn mark(&self, table: &mut UserTable, user: &User, mark: Mark) -> Result<(), StoreError> {
+        if let Some(known) = table.marks.get_mut(user) {
+            known.not_before = known.not_before.max(mark.not_before);
+            known.until = known.until.max(mark.until);
+            return Ok(());
+        }
+        // A user with sessions is about to lose them, so there will be room.
+        if !self.reserve() {
+            if !table.handles.contains_key(user) {
+                return Err(full());
+            }
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
+        table.marks.insert(user.clone(), mark);
+        Ok(())
+    }
+
+    fn uncount(&self, gone: usize) {
+        self.len.fetch_sub(gone as u64, Ordering::Relaxed);
     }
 
     /// How many users are in the index; for tests that look for leaks.
     #[must_use]
     pub fn indexed_users(&self) -> usize {
-        self.users.iter().map(|index| index.lock().len()).sum()
+        let indexed = |table: &Mutex<UserTable>| table.lock().handles.len();
+        self.users.iter().map(indexed).sum()
     }
 }
 
 #[async_trait]
 impl SessionStore for MemoryStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
-        if !self.reserve() {
-            if self.may_sweep_fully(at) {
-                self.sweep_fully(at).await;
-            }
-            if !self.reserve() {
-                return Err(StoreError::new(StoreErrorKind::Full, "max_sessions"));
-            }
-        }
+        self.reserve_or_sweep(at).await?;
         let handle = handle_of(&session.id);
-        let mut index = self.index(&session.user).lock();
+        let mut table = self.user_table(&session.user).lock();
         // The session shares the index' copy of its user's name.
-        let entry = index.entry(session.user.clone());
+        let entry = table.handles.entry(session.user.clone());
         let user = entry.key().clone();
         entry.or_default().push(handle);
         self.table(handle).lock().insert_unique(
@@ -180,7 +242,9 @@ impl SessionStore for MemoryStore {
         let handle = handle_of(id);
         let table = self.table(handle).lock();
         let found = table.find(handle, |session| session.id == *id);
-        Ok(found.filter(|session| at.is_live(session)).map(|session| (**session).clone()))
+        Ok(found
+            .filter(|session| at.is_live(session))
+            .map(|session| (**session).clone()))
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
@@ -203,9 +267,9 @@ impl SessionStore for MemoryStore {
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
-        let index = self.index(user).lock();
+        let index = self.user_table(user).lock();
         let mut sessions: Vec<Session> = Vec::new();
-        for &handle in index.get(user).into_iter().flatten() {
+        for &handle in index.handles.get(user).into_iter().flatten() {
             let table = self.table(handle).lock();
             let found = table.find(handle, |session| is_indexed_as(session, handle, user));
             sessions.extend(
@@ -219,26 +283,65 @@ impl SessionStore for MemoryStore {
         Ok(sessions)
     }
 
-    async fn delete_all(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
-        let mut index = self.index(user).lock();
+    async fn delete_all(
+        &self,
+        user: &User,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let mut table = self.user_table(user).lock();
+        if let Some(until) = seals_until {
+            self.mark(
+                &mut table,
+                user,
+                Mark {
+                    not_before: at.now,
+                    until,
+                },
+            )?;
+        }
         let mut ended = Vec::new();
-        for handle in index.remove(user).unwrap_or_default() {
+        for handle in table.handles.remove(user).unwrap_or_default() {
             let removed = self.take(handle, |session| is_indexed_as(session, handle, user));
             if let Some(session) = removed {
-                self.len.fetch_sub(1, Ordering::Relaxed);
+                self.uncount(1);
                 ended.extend(at.is_live(&session).then_some(*session));
             }
         }
         Ok(ended)
     }
 
-    async fn sweep(&self, at: Moment) -> Result<(), StoreError> {
-        if self.len.load(Ordering::Relaxed) == 0 {
-            return Ok(());
+    async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
+        self.reserve_or_sweep(at).await?;
+        // The user's lock is held throughout: revoking all of the user is before this or after.
+        let table = sealed
+            .user
+            .as_ref()
+            .map(|user| self.user_table(user).lock());
+        let mut revocations = self.revocations(&sealed.id).lock();
+        let over = table.as_ref().is_some_and(|table| table.covers(sealed))
+            || revocations.contains_key(&sealed.id);
+        if over {
+            self.uncount(1);
+        } else {
+            revocations.insert(sealed.id, sealed.expires_at);
         }
-        let first = self.next_table.fetch_add(TABLES_A_STEP, Ordering::Relaxed);
-        for table in first..first.wrapping_add(TABLES_A_STEP) {
-            self.sweep_table(&self.sessions[table % SESSION_TABLES], at);
+        Ok(!over)
+    }
+
+    async fn is_revoked(&self, sealed: &SealedSession, _at: Moment) -> Result<bool, StoreError> {
+        let table = sealed
+            .user
+            .as_ref()
+            .map(|user| self.user_table(user).lock());
+        Ok(table.is_some_and(|table| table.covers(sealed))
+            || self.revocations(&sealed.id).lock().contains_key(&sealed.id))
+    }
+
+    async fn sweep(&self, at: Moment) -> Result<(), StoreError> {
+        if self.len.load(Ordering::Relaxed) > 0 {
+            let step = self.next_step.fetch_add(1, Ordering::Relaxed);
+            self.sweep_step(step % STEPS_A_ROUND, at);
         }
         Ok(())
     }
@@ -252,9 +355,32 @@ impl SessionStore for MemoryStore {
     }
 }
 
+impl UserTable {
+    /// Whether this sealed session of one of the table's users was revoked with its user's others.
+    fn covers(&self, sealed: &SealedSession) -> bool {
+        let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
+        mark.is_some_and(|mark| sealed.created_at <= mark.not_before)
+    }
+}
+
+fn full() -> StoreError {
+    StoreError::new(StoreErrorKind::Full, "max_sessions")
+}
+
+/// Whether a table of this capacity is worth making smaller.
+fn is_sparse(capacity: usize, len: usize) -> bool {
+    capacity > 4 * len.max(16)
+}
+
+fn shrink_map<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if is_sparse(map.capacity(), map.len()) {
+        map.shrink_to_fit();
+    }
+}
+
 fn handle_of(id: &SessionId) -> Handle {
-    let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
-    Handle::from_le_bytes([a, b, c, d, e, f, g, h])
+    let first_eight = id.as_bytes().first_chunk().copied();
+    Handle::from_le_bytes(first_eight.unwrap_or_default())
 }
 
 fn is_indexed_as(session: &Session, handle: Handle, user: &User) -> bool {
