@@ -1,1 +1,62 @@
-fn main() {}
+//! From the command line to an exit code: parse, start logging, run the service or ask it for
+//! its health.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use neptun_auth::config::{Command, Config, Flags};
+use neptun_auth::{healthcheck, http, server, telemetry};
+
+/// A setting is wrong.
+const BAD_SETTINGS: u8 = 2;
+
+fn main() -> ExitCode {
+    let matches = Flags::command().get_matches();
+    let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let config = match flags.validate(&matches) {
+        Ok(config) => config,
+        Err(faults) => {
+            for fault in faults {
+                complain(&fault);
+            }
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    match flags.command {
+        Some(Command::Healthcheck) => finish(healthcheck::ask(config.admin_listen)),
+        None => run(config),
+    }
+}
+
+fn run(config: Config) -> ExitCode {
+    telemetry::start(
+        config.log.clone(),
+        config.log_format,
+        http::describe_current,
+    );
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => finish(runtime.block_on(server::run(config))),
+        Err(error) => finish(Err(error)),
+    }
+}
+
+fn finish<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "for whoever started it; logging may not have begun"
+)]
+fn complain(problem: &dyn std::fmt::Display) {
+    eprintln!("neptun-auth: {problem}");
+}

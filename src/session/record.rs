@@ -52,6 +52,15 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+impl Session {
+    /// The absolute lifetime it was issued with.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        let millis = self.expires_at.as_millis() - self.created_at.as_millis();
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
+}
+
 /// A session that lives in a sealed cookie and not in a store: all a store can keep of it is
 /// that it was revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,151 @@
+//! The settings as text: flags first, then environment variables, then defaults.
+//!
+//! Values are only collected here, never judged, so that all faults can be told at once and no
+//! parser's error message can print a secret. `clap` does the collecting and the `--help`.
+
+use clap::{Parser, Subcommand};
+
+/// Ends sessions, truthfully: the logout service of Neptun.
+///
+/// Every setting can be given as a flag or as the environment variable named beside it; the
+/// flag wins. Durations are written like 500ms, 90s, 15m, 12h or 7d.
+#[derive(Parser)]
+#[command(name = "neptun-auth", version, max_term_width = 100)]
+pub struct Flags {
+    /// What to do; without it, run the service.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Address of the public listener: logout and check
+    #[arg(long, env = "NEPTUN_AUTH_LISTEN", value_name = "HOST:PORT")]
+    #[arg(default_value = "127.0.0.1:8080", help_heading = "Listeners")]
+    pub listen: String,
+
+    /// Address of the admin listener: issue, list and revoke sessions, health, metrics. Never
+    /// route it to the public; without an admin token it must be a loopback address
+    #[arg(long, env = "NEPTUN_AUTH_ADMIN_LISTEN", value_name = "HOST:PORT")]
+    #[arg(default_value = "127.0.0.1:8081", help_heading = "Listeners")]
+    pub admin_listen: String,
+
+    /// Bearer token of the /admin routes, at least 16 characters; without one they answer 403.
+    /// Prefer the file: command lines are visible to other users of the machine
+    #[arg(
+        long,
+        env = "NEPTUN_AUTH_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    #[arg(help_heading = "Listeners")]
+    pub admin_token: Option<String>,
+
+    /// File that holds the admin token
+    #[arg(long, env = "NEPTUN_AUTH_ADMIN_TOKEN_FILE", value_name = "PATH")]
+    #[arg(help_heading = "Listeners")]
+    pub admin_token_file: Option<String>,
+
+    /// Where sessions are kept: `memory:` (forgotten at restart)
+    #[arg(
+        long,
+        env = "NEPTUN_AUTH_STORE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    #[arg(default_value = "memory:", help_heading = "Store")]
+    pub store: String,
+
+    /// Deadline of one call to the store; past it the store counts as failed
+    #[arg(long, env = "NEPTUN_AUTH_STORE_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "1s", help_heading = "Store")]
+    pub store_timeout: String,
+
+    /// Most sessions the memory store keeps; past it issuing answers 503. A live session is
+    /// never evicted
+    #[arg(long, env = "NEPTUN_AUTH_MAX_SESSIONS", value_name = "COUNT")]
+    #[arg(default_value = "10000000", help_heading = "Store")]
+    pub max_sessions: String,
+
+    /// Lifetime of a session that is issued without one of its own, 1s to 36500d
+    #[arg(long, env = "NEPTUN_AUTH_SESSION_TTL", value_name = "DURATION")]
+    #[arg(default_value = "7d", help_heading = "Sessions")]
+    pub session_ttl: String,
+
+    /// How long a session may go unused before it is over; `off` for as long as it lives
+    #[arg(long, env = "NEPTUN_AUTH_IDLE_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "off", help_heading = "Sessions")]
+    pub idle_timeout: String,
+
+    /// Name of the session cookie
+    #[arg(long, env = "NEPTUN_AUTH_COOKIE_NAME", value_name = "NAME")]
+    #[arg(default_value = "neptun-session", help_heading = "Cookie")]
+    pub cookie_name: String,
+
+    /// Path attribute of the session cookie
+    #[arg(long, env = "NEPTUN_AUTH_COOKIE_PATH", value_name = "PATH")]
+    #[arg(default_value = "/", help_heading = "Cookie")]
+    pub cookie_path: String,
+
+    /// Domain attribute of the session cookie; without it only the host that set it gets it
+    #[arg(long, env = "NEPTUN_AUTH_COOKIE_DOMAIN", value_name = "DOMAIN")]
+    #[arg(help_heading = "Cookie")]
+    pub cookie_domain: Option<String>,
+
+    /// `SameSite` attribute of the session cookie: lax, strict or none (none needs secure)
+    #[arg(long, env = "NEPTUN_AUTH_COOKIE_SAME_SITE", value_name = "MODE")]
+    #[arg(default_value = "lax", help_heading = "Cookie")]
+    pub cookie_same_site: String,
+
+    /// Secure attribute of the session cookie: true or false. A browser drops a Secure cookie
+    /// that arrives over plain http from anywhere but localhost
+    #[arg(long, env = "NEPTUN_AUTH_COOKIE_SECURE", value_name = "BOOL")]
+    #[arg(default_value = "true", help_heading = "Cookie")]
+    pub cookie_secure: String,
+
+    /// Origins of web pages that may call this service from a browser, separated by commas,
+    /// exactly as the browser sends them: `https://app.example.com`
+    #[arg(long, env = "NEPTUN_AUTH_ALLOWED_ORIGINS", value_name = "ORIGINS")]
+    #[arg(help_heading = "Browsers")]
+    pub allowed_origins: Option<String>,
+
+    /// Most connections at once, on each listener for itself
+    #[arg(long, env = "NEPTUN_AUTH_MAX_CONNECTIONS", value_name = "COUNT")]
+    #[arg(default_value = "10000", help_heading = "Limits")]
+    pub max_connections: String,
+
+    /// From the first byte of a request to the end of its head, and from connect to that byte
+    #[arg(long, env = "NEPTUN_AUTH_HEADER_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "10s", help_heading = "Limits")]
+    pub header_timeout: String,
+
+    /// For reading a request's body and answering it, and again for the client to take the answer
+    #[arg(long, env = "NEPTUN_AUTH_REQUEST_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "10s", help_heading = "Limits")]
+    pub request_timeout: String,
+
+    /// How long a connection may stay idle between requests; keep it above the proxy's own
+    #[arg(long, env = "NEPTUN_AUTH_KEEP_ALIVE_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "75s", help_heading = "Limits")]
+    pub keep_alive_timeout: String,
+
+    /// From SIGTERM or SIGINT to the exit, at most
+    #[arg(long, env = "NEPTUN_AUTH_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "10s", help_heading = "Limits")]
+    pub shutdown_timeout: String,
+
+    /// Which log lines are written: error, warn, info, debug or trace, or for parts of the
+    /// service: `info,neptun_auth=debug`
+    #[arg(long, env = "NEPTUN_AUTH_LOG", value_name = "FILTER")]
+    #[arg(default_value = "info", help_heading = "Logs")]
+    pub log: String,
+
+    /// How log lines look: human, json, or auto (human on a terminal, JSON otherwise)
+    #[arg(long, env = "NEPTUN_AUTH_LOG_FORMAT", value_name = "FORMAT")]
+    #[arg(default_value = "auto", help_heading = "Logs")]
+    pub log_format: String,
+}
+
+/// What else the binary does.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the running service whether it is ready; exit code 0 if so, 1 if not
+    Healthcheck,
+}

@@ -1,0 +1,63 @@
+//! Every setting of the service: its name, its default, what it means, and whether it is legal.
+//!
+//! [`Flags`] is what was said, on the command line or in the environment, as text; its field
+//! docs are the `--help` text. [`Config`] is what it means. [`Flags::validate`] goes from one to
+//! the other and lists every fault in one run. Fills the parts' own plain structs; starts nothing.
+
+mod flags;
+mod parse;
+mod validate;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tracing_subscriber::filter::Targets;
+
+pub use flags::{Command, Flags};
+pub use validate::Fault;
+
+use crate::http::CookieSettings;
+use crate::server::Limits;
+use crate::session::Lifetimes;
+use crate::store::StoreConfig;
+
+/// A configuration without faults.
+#[derive(Debug)]
+pub struct Config {
+    /// Address of the public listener.
+    pub listen: SocketAddr,
+    /// Address of the admin listener.
+    pub admin_listen: SocketAddr,
+    /// The bearer token of the admin routes; without one they answer 403.
+    pub admin_token: Option<SecretString>,
+    /// Where sessions are kept.
+    pub store: StoreConfig,
+    /// Deadline of one call to the store.
+    pub store_timeout: Duration,
+    /// How long sessions live.
+    pub lifetimes: Lifetimes,
+    /// The session cookie's name and attributes.
+    pub cookie: CookieSettings,
+    /// Origins of web pages that may call the public listener from a browser.
+    pub allowed_origins: Vec<String>,
+    /// What a connection and a request may cost.
+    pub limits: Limits,
+    /// Which log lines are written.
+    pub log: Targets,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// The settings that are not at their default, ready to be logged: secrets are redacted.
+    pub changed: Vec<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person if stderr is a terminal, JSON otherwise.
+    Auto,
+    /// For a person.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,196 @@
+//! One setting's text to its value, with an error that says what would be right.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use http::Uri;
+use tower_cookies::cookie::SameSite;
+use tracing_subscriber::filter::Targets;
+
+use super::LogFormat;
+
+/// A value, or the end of the sentence "--flag: …".
+pub(super) type Parsed<T> = Result<T, String>;
+
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
+    let resolved = text.to_socket_addrs().ok().and_then(|mut all| all.next());
+    resolved.ok_or_else(|| format!("`{text}` is not an address such as 127.0.0.1:8080"))
+}
+
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    let given = humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is not a duration such as 500ms, 90s or 7d"))?;
+    let sane = given >= Duration::from_millis(1) && given <= days(36_500);
+    sane.then_some(given)
+        .ok_or_else(|| format!("`{text}` is not between 1ms and 36500d"))
+}
+
+pub(super) fn session_ttl(text: &str) -> Parsed<Duration> {
+    let given = duration(text)?;
+    (given >= Duration::from_secs(1))
+        .then_some(given)
+        .ok_or_else(|| format!("`{text}` is not between 1s and 36500d"))
+}
+
+pub(super) fn idle_timeout(text: &str) -> Parsed<Option<Duration>> {
+    (text != "off").then(|| duration(text)).transpose()
+}
+
+const fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 24 * 60 * 60)
+}
+
+pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Parsed<T> {
+    let number = text.parse().ok().filter(|&number: &u64| number > 0);
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("`{text}` is not a whole number from 1"))
+}
+
+pub(super) fn boolean(text: &str) -> Parsed<bool> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is neither true nor false"))
+}
+
+pub(super) fn cookie_name(text: &str) -> Parsed<String> {
+    // RFC 9110's token, which RFC 6265 asks of a name.
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (!text.is_empty() && text.bytes().all(token))
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("`{}` is not a cookie name", text.escape_default()))
+}
+
+pub(super) fn cookie_path(text: &str) -> Parsed<String> {
+    let legal =
+        text.starts_with('/') && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b';');
+    legal
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("`{}` is not a path such as /", text.escape_default()))
+}
+
+pub(super) fn cookie_domain(text: &str) -> Parsed<String> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.split('.')
+        .all(label)
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| {
+            format!(
+                "`{}` is not a domain such as example.com",
+                text.escape_default()
+            )
+        })
+}
+
+pub(super) fn same_site(text: &str) -> Parsed<SameSite> {
+    match text.to_ascii_lowercase().as_str() {
+        "lax" => Ok(SameSite::Lax),
+        "strict" => Ok(SameSite::Strict),
+        "none" => Ok(SameSite::None),
+        _ => Err(format!("`{text}` is not lax, strict or none")),
+    }
+}
+
+pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
+    let given = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+    given.map(origin).collect()
+}
+
+/// An origin is compared byte for byte with what browsers send, so anything they never send is
+/// a mistake that would only show as a refused request.
+fn origin(text: &str) -> Parsed<String> {
+    let wrong = |why: &str| Err(format!("`{}` {why}", text.escape_default()));
+    let Some((scheme @ ("http" | "https"), host)) = text.split_once("://") else {
+        return wrong("is not an origin such as https://app.example.com");
+    };
+    let Ok(uri) = text.parse::<Uri>() else {
+        return wrong("is not an origin such as https://app.example.com");
+    };
+    if host.contains(['/', '?', '#', '@']) {
+        return wrong("has more than scheme, host and port; an origin has no path");
+    }
+    if text != text.to_ascii_lowercase() || host.ends_with('.') {
+        return wrong("is not as browsers send it: in lower case");
+    }
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    if host.ends_with(':') || uri.port_u16() == Some(default_port) {
+        return wrong("is not as browsers send it: without the default port");
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn log_filter(text: &str) -> Parsed<Targets> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a filter such as info or info,neptun_auth=debug"))
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "human" => Ok(LogFormat::Human),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("`{text}` is not auto, human or json")),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_a_person_would() {
+        assert_eq!(duration("7d").unwrap(), days(7));
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        for bad in ["", "0s", "-1s", "7", "soon", "36501d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert!(session_ttl("999ms").is_err());
+        assert_eq!(idle_timeout("off").unwrap(), None);
+    }
+
+    #[test]
+    fn an_origin_that_no_browser_would_send_is_refused() {
+        for good in [
+            "https://a.example",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+        ] {
+            assert_eq!(origin(good).unwrap(), good);
+        }
+        for bad in [
+            "*",
+            "null",
+            "a.example",
+            "https://",
+            "https://a.example/",
+            "https://A.example",
+            "https://a.example:443",
+            "http://a.example:80",
+            "https://u@a.example",
+            "ftp://a.example",
+            "https://a.example?x",
+            "https://a.example:",
+            "https://a.example.",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_attribute_that_could_inject_another_is_refused() {
+        assert!(cookie_path("/a;Domain=b").is_err());
+        assert!(cookie_path("a").is_err());
+        assert!(cookie_name("a b").is_err());
+        assert!(cookie_name("").is_err());
+        assert!(cookie_domain(".example.com").is_err());
+        assert!(cookie_domain("a;b").is_err());
+        assert_eq!(cookie_domain("Example.com").unwrap(), "example.com");
+    }
+}

@@ -1,0 +1,204 @@
+//! From what was said to what it means, with every fault in one run.
+
+use std::fmt;
+use std::fs;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use tower_cookies::cookie::SameSite;
+
+use super::parse::{self, Parsed};
+use super::{Config, Flags};
+use crate::http::CookieSettings;
+use crate::server::Limits;
+use crate::session::Lifetimes;
+use crate::store::StoreConfig;
+
+/// What is wrong with one setting, in one line that names it.
+#[derive(Debug)]
+pub struct Fault {
+    flag: &'static str,
+    problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variable = self.flag.replace('-', "_").to_uppercase();
+        write!(
+            f,
+            "--{} (NEPTUN_AUTH_{variable}): {}",
+            self.flag, self.problem
+        )
+    }
+}
+
+/// Collects faults on the way; a setting with a fault has no value.
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, flag: &'static str, problem: impl Into<String>) {
+        let problem = problem.into();
+        self.0.push(Fault { flag, problem });
+    }
+
+    fn check<T>(&mut self, flag: &'static str, parsed: Parsed<T>) -> Option<T> {
+        parsed.map_err(|problem| self.add(flag, problem)).ok()
+    }
+}
+
+impl Flags {
+    /// What the settings mean, or everything that is wrong with them. `matches` tells which of
+    /// them were given.
+    pub fn validate(&self, matches: &ArgMatches) -> Result<Config, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let config = self.read(&mut faults, matches);
+        match config {
+            Some(config) if faults.0.is_empty() => Ok(config),
+            _ => Err(faults.0),
+        }
+    }
+
+    fn read(&self, faults: &mut Faults, matches: &ArgMatches) -> Option<Config> {
+        // Each is read before the first is needed, so that all faults are found.
+        let listen = faults.check("listen", parse::address(&self.listen));
+        let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
+        let admin_token = self.admin_token(faults);
+        let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
+        let store = faults.check("store", StoreConfig::parse(&self.store));
+        let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
+        let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
+        let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
+        let cookie = self.cookie(faults);
+        let origins = self.allowed_origins.as_deref().unwrap_or_default();
+        let allowed_origins = faults.check("allowed-origins", parse::origins(origins));
+        let limits = self.limits(faults);
+        let log = faults.check("log", parse::log_filter(&self.log));
+        let log_format = faults.check("log-format", parse::log_format(&self.log_format));
+
+        if let (Some(address), None) = (admin_listen, &admin_token)
+            && !address.ip().is_loopback()
+        {
+            let problem = format!(
+                "{address} can be reached from other machines; set --admin-token-file too, or \
+                 listen on a loopback address"
+            );
+            faults.add("admin-listen", problem);
+        }
+
+        Some(Config {
+            listen: listen?,
+            admin_listen: admin_listen?,
+            admin_token,
+            store: store?.with_max_sessions(max_sessions?),
+            store_timeout: store_timeout?,
+            lifetimes: Lifetimes {
+                session_ttl: session_ttl?,
+                idle_timeout: idle_timeout?,
+            },
+            cookie: cookie?,
+            allowed_origins: allowed_origins?,
+            limits: limits?,
+            log: log?,
+            log_format: log_format?,
+            changed: changed(matches),
+        })
+    }
+
+    fn admin_token(&self, faults: &mut Faults) -> Option<SecretString> {
+        let given = (self.admin_token.as_ref(), self.admin_token_file.as_ref());
+        let (flag, token) = match given {
+            (None, None) => return None,
+            (Some(_), Some(_)) => {
+                faults.add("admin-token", "given twice, by value and by file");
+                return None;
+            }
+            (Some(token), None) => ("admin-token", SecretString::from(token.as_str())),
+            (None, Some(path)) => {
+                let secret = faults.check("admin-token-file", secret_from_file(path))?;
+                ("admin-token-file", secret)
+            }
+        };
+        let legal = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+        if token.expose_secret().len() < 16 || !legal {
+            faults.add(flag, "at least 16 visible ASCII characters are needed");
+        }
+        Some(token)
+    }
+
+    fn cookie(&self, faults: &mut Faults) -> Option<CookieSettings> {
+        let name = faults.check("cookie-name", parse::cookie_name(&self.cookie_name));
+        let path = faults.check("cookie-path", parse::cookie_path(&self.cookie_path));
+        let domain = self.cookie_domain.as_deref().map(parse::cookie_domain);
+        let domain = faults.check("cookie-domain", domain.transpose());
+        let same_site = faults.check("cookie-same-site", parse::same_site(&self.cookie_same_site));
+        let secure = faults.check("cookie-secure", parse::boolean(&self.cookie_secure));
+        let cookie = CookieSettings {
+            name: name?,
+            path: path?,
+            domain: domain?,
+            same_site: same_site?,
+            secure: secure?,
+        };
+
+        // Browsers refuse these pairs without a word, and compare the prefixes in any case.
+        let prefixed = cookie.name.to_ascii_lowercase();
+        if cookie.same_site == SameSite::None && !cookie.secure {
+            faults.add("cookie-same-site", "`none` needs --cookie-secure true");
+        }
+        if (prefixed.starts_with("__host-") || prefixed.starts_with("__secure-")) && !cookie.secure
+        {
+            let problem = format!("`{}` needs --cookie-secure true", cookie.name);
+            faults.add("cookie-name", problem);
+        }
+        if prefixed.starts_with("__host-") && (cookie.domain.is_some() || cookie.path != "/") {
+            let problem = format!("`{}` allows no domain, and no path but /", cookie.name);
+            faults.add("cookie-name", problem);
+        }
+        Some(cookie)
+    }
+
+    fn limits(&self, faults: &mut Faults) -> Option<Limits> {
+        let max_connections = faults.check("max-connections", parse::count(&self.max_connections));
+        let header = faults.check("header-timeout", parse::duration(&self.header_timeout));
+        let request = faults.check("request-timeout", parse::duration(&self.request_timeout));
+        let keep_alive = parse::duration(&self.keep_alive_timeout);
+        let keep_alive = faults.check("keep-alive-timeout", keep_alive);
+        let shutdown = faults.check("shutdown-timeout", parse::duration(&self.shutdown_timeout));
+        Some(Limits {
+            max_connections: max_connections?,
+            header_timeout: header?,
+            request_timeout: request?,
+            keep_alive_timeout: keep_alive?,
+            shutdown_timeout: shutdown?,
+        })
+    }
+}
+
+/// The first line of a file; editors end it with a line break that is not part of the secret.
+fn secret_from_file(path: &str) -> Parsed<SecretString> {
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// The settings that were given, as `flag=value`; of secrets only that they were.
+fn changed(matches: &ArgMatches) -> Vec<String> {
+    let command = Flags::command();
+    let settings = command.get_arguments().filter_map(|arg| {
+        let id = arg.get_id().as_str();
+        let given = matches.value_source(id)? != ValueSource::DefaultValue;
+        let value = matches.try_get_one::<String>(id).ok()??;
+        let is_default = arg
+            .get_default_values()
+            .first()
+            .is_some_and(|v| v == value.as_str());
+        let shown = match id {
+            "admin_token" => "(redacted)".to_owned(),
+            "store" => StoreConfig::redacted(value),
+            _ => value.clone(),
+        };
+        (given && !is_default).then(|| format!("{}={shown}", id.replace('_', "-")))
+    });
+    settings.collect()
+}

@@ -1,0 +1,36 @@
+//! `GET|HEAD /api/auth/check`: for reverse proxies, and for clients that ask "am I logged in".
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::error::{ApiError, Operation};
+use super::middleware::Presented;
+use crate::session::SessionManager;
+
+/// The user a checked request belongs to.
+pub(super) const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
+/// The id of the session that vouches for it.
+pub(super) const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
+
+/// 204 with both identity headers if a live session vouches for the request, 401 if none does,
+/// 503 if the store cannot tell. Never touches the cookie.
+pub(super) async fn get(
+    State(sessions): State<Arc<SessionManager>>,
+    presented: Presented,
+) -> Result<Response, ApiError> {
+    let checked = sessions.check(presented.tokens()).await;
+    let session = checked
+        .map_err(ApiError::store(Operation::Check))?
+        .ok_or(ApiError::NoValidSession)?;
+    let user = HeaderValue::try_from(session.user.as_str());
+    let id = HeaderValue::try_from(session.id.to_string());
+    // A user or an id is always legal in a header: `User` and `SessionId` see to it.
+    let (Ok(user), Ok(id)) = (user, id) else {
+        return Err(ApiError::NoValidSession);
+    };
+    let identity = [(REMOTE_USER, user), (REMOTE_SESSION, id)];
+    Ok((StatusCode::NO_CONTENT, identity).into_response())
+}

@@ -1,0 +1,151 @@
+//! What every request passes on its way in and every answer on its way out, on both listeners.
+//!
+//! On the way in: a name for the log, a look at what hyper lets through, a deadline. On the way
+//! out: the headers that every answer carries. A handler that panics or dawdles is answered for.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use tower::{Service, ServiceExt as _};
+
+use super::Draining;
+use super::context::{RequestContext, X_REQUEST_ID};
+use super::error::ApiError;
+
+/// Longest request target that is looked at, in bytes.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+/// The outermost service: gives requests a context and answers their common headers.
+#[derive(Clone)]
+pub(super) struct Edge<S> {
+    inner: S,
+    draining: Draining,
+    /// Whether answers depend on the caller's origin and cookie.
+    varies: bool,
+}
+
+impl<S> Edge<S> {
+    pub(super) const fn new(inner: S, draining: Draining, varies: bool) -> Self {
+        Self {
+            inner,
+            draining,
+            varies,
+        }
+    }
+}
+
+impl<S, B> Service<axum::http::Request<B>> for Edge<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: axum::http::Request<B>) -> Answer {
+        let edge = self.clone();
+        let request = request.map(Body::new);
+        Box::pin(async move {
+            let context = RequestContext::of(request.headers());
+            let id = context.id();
+            let mut response = context.scope(edge.inner.oneshot(request)).await?;
+            let has_no_content = response.status() == StatusCode::NO_CONTENT;
+            let headers = response.headers_mut();
+            if has_no_content {
+                // RFC 9110, 8.6: not on a 204; the router puts it there for HEAD.
+                headers.remove(CONTENT_LENGTH);
+            }
+            headers.insert(X_REQUEST_ID, id);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            if edge.varies {
+                headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
+            }
+            if edge.draining.has_begun() {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Refuses what hyper lets through and HTTP does not, and sees that every request is answered:
+/// in time, and even if its handler panics.
+#[derive(Clone)]
+pub(super) struct Guard<S> {
+    inner: S,
+    timeout: Duration,
+}
+
+impl<S> Guard<S> {
+    pub(super) const fn new(inner: S, timeout: Duration) -> Self {
+        Self { inner, timeout }
+    }
+}
+
+impl<S> Service<Request> for Guard<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Answer {
+        if let Err(refusal) = admissible(&request) {
+            return Box::pin(std::future::ready(Ok(refusal.into_response())));
+        }
+        let answer = AssertUnwindSafe(self.inner.clone().oneshot(request)).catch_unwind();
+        let in_time = tokio::time::timeout(self.timeout, answer);
+        Box::pin(async move {
+            match in_time.await {
+                Ok(Ok(answered)) => answered,
+                // The panic hook has logged it.
+                Ok(Err(_panic)) => Ok(ApiError::Panicked.into_response()),
+                Err(_elapsed) => Ok(ApiError::TooSlow.into_response()),
+            }
+        })
+    }
+}
+
+fn admissible(request: &Request) -> Result<(), ApiError> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let host_optional = request.version() < Version::HTTP_11;
+    if hosts > 1 || (hosts == 0 && !host_optional) {
+        return Err(ApiError::BadHost);
+    }
+    // Only the path and the query can be long; what precedes them in a full URL is the host.
+    let target = request.uri().path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+        return Err(ApiError::TargetTooLong);
+    }
+    Ok(())
+}

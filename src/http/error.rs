@@ -1,0 +1,216 @@
+//! Every error answer of the service: its status, its sentence, its shape.
+//!
+//! One exhaustive match goes from what happened to what is answered. Causes are logged here,
+//! once, and never leave the process: the sentences are fixed.
+
+use std::error::Error;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::session::{IssueError, StoreError, StoreErrorKind};
+
+/// What was being done when the store failed; decides what "failed" means to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Logout,
+    Check,
+    Issue,
+    List,
+    Revoke,
+}
+
+/// Everything that can go wrong with a request.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    NoValidSession,
+    OriginRefused,
+    AdminTokenMissing,
+    AdminTokenWrong,
+    NoSuchSession,
+    NoSuchRoute,
+    MethodNotAllowed,
+    BadHost,
+    TargetTooLong,
+    BadUser,
+    BadTtl,
+    BadBody(StatusCode),
+    TooSlow,
+    ShuttingDown,
+    NotReady(StoreError),
+    Store(Operation, StoreError),
+    NoRandomness(getrandom::Error),
+    Panicked,
+}
+
+impl ApiError {
+    /// An [`ApiError`] from a store's error, for `map_err`.
+    pub(super) fn store(operation: Operation) -> impl Fn(StoreError) -> Self {
+        move |error| Self::Store(operation, error)
+    }
+
+    /// The status and the fixed sentence.
+    fn answer(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoValidSession => (StatusCode::UNAUTHORIZED, "No valid session"),
+            Self::OriginRefused => (
+                StatusCode::FORBIDDEN,
+                "Cross-origin request refused: its origin is not in allowed-origins",
+            ),
+            Self::AdminTokenMissing => (
+                StatusCode::FORBIDDEN,
+                "The admin API is off: no admin-token is set",
+            ),
+            Self::AdminTokenWrong => (StatusCode::UNAUTHORIZED, "A valid admin token is needed"),
+            Self::NoSuchSession => (StatusCode::NOT_FOUND, "No such session"),
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "No such route"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This route does not answer this method",
+            ),
+            Self::BadHost => (StatusCode::BAD_REQUEST, "Exactly one Host header is needed"),
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "The request target is too long"),
+            Self::BadUser => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "A user is 1 to 256 bytes of printable ASCII without leading or trailing space",
+            ),
+            Self::BadTtl => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "ttlSeconds must be from 1 to 3153600000",
+            ),
+            Self::BadBody(status) => (*status, sentence_for_body(*status)),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The request was not complete in time",
+            ),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
+            Self::NotReady(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The session store is unavailable",
+            ),
+            Self::Store(operation, error) => store_answer(*operation, error.kind()),
+            Self::NoRandomness(_) | Self::Panicked => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+            }
+        }
+    }
+
+    /// The cause to log, for the answers that are this side's fault.
+    fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotReady(error) | Self::Store(_, error) => Some(error),
+            Self::NoRandomness(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn log(&self, status: StatusCode, sentence: &str) {
+        let Some(cause) = self.cause() else { return };
+        let class = match self {
+            Self::NotReady(error) | Self::Store(_, error) => error.class(),
+            _ => "internal",
+        };
+        let status = status.as_u16();
+        tracing::error!(status, class, cause = chain(cause), "{sentence}");
+    }
+}
+
+fn store_answer(operation: Operation, kind: StoreErrorKind) -> (StatusCode, &'static str) {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let internal = StatusCode::INTERNAL_SERVER_ERROR;
+    match (operation, kind) {
+        (Operation::Logout, _) => (internal, "Session could not be cleared"),
+        (Operation::Revoke, _) => (internal, "Sessions could not be revoked"),
+        (Operation::Issue, StoreErrorKind::Full) => (unavailable, "The session store is full"),
+        (Operation::Issue, StoreErrorKind::Unconfirmed) => {
+            (internal, "The session could not be confirmed")
+        }
+        (Operation::Check | Operation::List | Operation::Issue, _) => {
+            (unavailable, "The session store is unavailable")
+        }
+    }
+}
+
+fn sentence_for_body(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "The body must be application/json",
+        StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
+        StatusCode::UNPROCESSABLE_ENTITY => "The body is not of the documented shape",
+        _ => "The body is not valid JSON",
+    }
+}
+
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The JSON body of every error: the envelope.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    status_code: u16,
+    status_message: &'static str,
+    data: EnvelopeData,
+}
+
+#[derive(Serialize)]
+struct EnvelopeData {
+    message: &'static str,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, message) = self.answer();
+        self.log(status, message);
+        let envelope = Envelope {
+            status_code: status.as_u16(),
+            status_message: status.canonical_reason().unwrap_or_default(),
+            data: EnvelopeData { message },
+        };
+        let mut response = (status, Json(envelope)).into_response();
+        let headers = response.headers_mut();
+        match self {
+            // Schemes that make no browser ask for a password.
+            Self::NoValidSession => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie"));
+            }
+            Self::AdminTokenWrong => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What is left of the request would be taken for the next one.
+            Self::TooSlow | Self::BadHost => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Store(error) => Self::Store(Operation::Issue, error),
+            IssueError::Random(error) => Self::NoRandomness(error),
+        }
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::BadBody(rejection.status())
+    }
+}

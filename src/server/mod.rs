@@ -1,0 +1,181 @@
+//! Wires everything: store, sessions, both listeners, signals, and the order of the end.
+
+mod accept;
+mod connection;
+mod descriptors;
+mod shutdown;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+
+pub use accept::serve;
+pub use shutdown::Shutdown;
+
+use crate::config::Config;
+use crate::http::{self, App, Draining};
+use crate::session::{SessionManager, SystemClock};
+use crate::store;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// How long between two steps of the sweep for sessions that are over; a round of a store's
+/// steps takes about a minute.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What a connection and a request may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections at once, on each listener for itself.
+    pub max_connections: usize,
+    /// From connect or the first byte of a request to the end of its head.
+    pub header_timeout: Duration,
+    /// For reading a body and answering, and again for the client to take the answer.
+    pub request_timeout: Duration,
+    /// Between requests.
+    pub keep_alive_timeout: Duration,
+    /// From the first signal to the exit.
+    pub shutdown_timeout: Duration,
+}
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be listened on.
+    #[error("--{flag}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting.
+        flag: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A setting got past `config` that HTTP cannot carry.
+    #[error("a setting cannot be put in a header: {0}")]
+    Header(#[from] axum::http::Error),
+    /// An origin got past `config` that no browser sends.
+    #[error("--allowed-origins: {0}")]
+    Origin(#[from] http::InvalidOrigin),
+    /// Signals could not be listened for.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs the service until a signal ends it.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let signal = shutdown::first_signal().map_err(StartError::Signals)?;
+    let public_listener = listen("listen", config.listen, &config.limits)?;
+    let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
+    announce(&config, &public_listener, &admin_listener);
+
+    let store = store::open(&config.store, config.store_timeout);
+    let sessions = Arc::new(SessionManager::new(
+        store,
+        Arc::new(SystemClock),
+        config.lifetimes,
+    ));
+    let sweeper = tokio::spawn(sweep_for_ever(Arc::clone(&sessions)));
+
+    let draining = Draining::default();
+    let app = App::new(
+        sessions,
+        config.cookie,
+        config.admin_token,
+        draining.clone(),
+        config.limits.request_timeout,
+    )?;
+    let public = http::public(app.clone(), &config.allowed_origins)?;
+    let admin = http::admin(app);
+
+    let shares = descriptors::share_out(config.limits.max_connections);
+    let limits = |max_connections| Limits {
+        max_connections,
+        ..config.limits
+    };
+    let shutdown = Shutdown::when(signal, draining, config.limits.shutdown_timeout);
+    let public = serve(
+        public_listener,
+        public,
+        limits(shares.public),
+        shutdown.clone(),
+    );
+    let admin = serve(
+        admin_listener,
+        admin,
+        limits(shares.admin),
+        shutdown.clone(),
+    );
+    let (public, admin) = tokio::join!(public, admin);
+
+    sweeper.abort();
+    shutdown.farewell(public + admin);
+    Ok(())
+}
+
+/// A listener whose connections inherit their options: sent at once, and given up when the peer
+/// is gone.
+fn listen(
+    flag: &'static str,
+    address: SocketAddr,
+    limits: &Limits,
+) -> Result<TcpListener, StartError> {
+    let open = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.set_nodelay(true)?;
+        socket.set_keepalive(true)?;
+        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(limits.request_timeout))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|source| StartError::Listen {
+        flag,
+        address,
+        source,
+    })
+}
+
+fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
+    // The addresses as bound, which differ from the configured ones if a port was 0.
+    let bound = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %bound(public, config.listen),
+        admin_listen = %bound(admin, config.admin_listen),
+        store = %config.store,
+        settings = config.changed.join(" "),
+        "neptun-auth is up"
+    );
+    if let Some(warning) = config.store.warning() {
+        tracing::warn!("{warning}");
+    }
+    if config.admin_token.is_none() {
+        tracing::warn!(
+            "no admin token is set, so nobody can issue a session: set --admin-token-file \
+             (NEPTUN_AUTH_ADMIN_TOKEN_FILE) or --admin-token (NEPTUN_AUTH_ADMIN_TOKEN) to switch \
+             the /admin routes on"
+        );
+    }
+}
+
+async fn sweep_for_ever(sessions: Arc<SessionManager>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = sessions.sweep().await {
+            tracing::warn!(
+                class = error.class(),
+                "sessions that are over were not swept: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The end, in the order that loses no request.
+//!
+//! Readiness goes first and every answer from then on closes its connection; each listener takes
+//! in what has been knocking already and closes; clients and proxies get a moment to hear of it;
+//! then idle connections are closed and busy ones finish, up to a hard deadline. A second signal
+//! ends the process at once.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::http::Draining;
+
+/// How long clients and proxies get to hear that their connections will close.
+const NOTICE: Duration = Duration::from_millis(500);
+
+/// What is left of the deadline for taking the rest of the process down.
+const RESERVE: Duration = Duration::from_millis(200);
+
+/// The exit code after a second signal, as shells count for SIGINT.
+const CUT_SHORT: i32 = 130;
+
+/// Listens for SIGTERM and SIGINT from now on. The future completes at the first; a second ends
+/// the process at once.
+pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        }
+    };
+    Ok(async move {
+        tracing::info!("{}: shutting down", next().await);
+        tokio::spawn(async move {
+            tracing::warn!("{} again: exiting at once", next().await);
+            std::process::exit(CUT_SHORT);
+        });
+    })
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Serving,
+    /// Listeners take in who is knocking and close.
+    Draining,
+    /// Idle connections close, busy ones finish.
+    Closing,
+    /// What is still there is cut.
+    Over,
+}
+
+/// The end of the service, as everything that must take part in it sees it.
+#[derive(Clone)]
+pub struct Shutdown {
+    stage: watch::Receiver<Stage>,
+    began: Arc<OnceLock<Instant>>,
+}
+
+impl Shutdown {
+    /// An end that begins when `trigger` completes, sets `draining`, and is over `timeout` later.
+    pub fn when<F>(trigger: F, draining: Draining, timeout: Duration) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (report, stage) = watch::channel(Stage::Serving);
+        let began = Arc::new(OnceLock::new());
+        let shutdown = Self {
+            stage,
+            began: Arc::clone(&began),
+        };
+        tokio::spawn(async move {
+            trigger.await;
+            let start = *began.get_or_init(Instant::now);
+            let deadline = start + timeout.saturating_sub(RESERVE);
+            draining.begin();
+            report.send_replace(Stage::Draining);
+            tokio::time::sleep_until(deadline.min(start + NOTICE)).await;
+            report.send_replace(Stage::Closing);
+            tokio::time::sleep_until(deadline).await;
+            report.send_replace(Stage::Over);
+            // Whoever asks later must still see it.
+            report.closed().await;
+        });
+        shutdown
+    }
+
+    /// Waits until the end has come this far.
+    pub(super) async fn reached(&mut self, stage: Stage) {
+        // The sender lives as long as any receiver.
+        let _ = self.stage.wait_for(|now| *now >= stage).await;
+    }
+
+    /// The last line: how long it took, and how many requests went unanswered.
+    pub(super) fn farewell(&self, cut: usize) {
+        let took = self.began.get().map(Instant::elapsed).unwrap_or_default();
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if cut == 0 {
+            tracing::info!(millis, "neptun-auth is down");
+        } else {
+            tracing::warn!(
+                millis,
+                cut,
+                "neptun-auth is down; open connections were cut"
+            );
+        }
+    }
+}
