@@ -1,0 +1,245 @@
+//! The admin listener: who may, what is legal, what is answered.
+
+use crate::support::{ADMIN_TOKEN, Ask, Service, assert_envelope};
+
+const BAD_USER: &str =
+    "A user is 1 to 256 bytes of printable ASCII without leading or trailing space";
+const BAD_SHAPE: &str = "The body is not of the documented shape";
+
+#[test]
+fn issuing_answers_201_with_all_a_login_backend_needs() {
+    let service = Service::start();
+    let issued = service.issue_as(&serde_json::json!({ "user": "42", "ttlSeconds": 3600 }));
+    let token = issued["token"].as_str().unwrap();
+    assert_eq!(token.len(), 43);
+    assert_eq!(issued["user"], "42");
+    assert_eq!(issued["id"].as_str().unwrap().len(), 64);
+    let set =
+        format!("neptun-session={token}; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600");
+    assert_eq!(issued["setCookie"], set);
+    for moment in ["createdAt", "expiresAt"] {
+        let text = issued[moment].as_str().unwrap();
+        assert!(text.ends_with('Z') && text.as_bytes()[10] == b'T', "{text}");
+    }
+    assert_eq!(issued.as_object().unwrap().len(), 6);
+}
+
+#[test]
+fn a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once() {
+    let service = Service::start();
+    let issued: Vec<_> = (0..3)
+        .map(|_| service.issue_as(&serde_json::json!({ "user": "a b/c" })))
+        .collect();
+    let other = service.token_of("other");
+    let target = "/admin/users/a%20b%2Fc/sessions";
+
+    let listed = service.ask_admin("GET", target).json();
+    let listed = listed["sessions"].as_array().unwrap();
+    assert_eq!(listed.len(), 3);
+    assert!(
+        issued
+            .iter()
+            .all(|one| listed.iter().any(|known| known["id"] == one["id"]))
+    );
+    let names: Vec<&String> = listed[0].as_object().unwrap().keys().collect();
+    assert_eq!(
+        names,
+        ["createdAt", "expiresAt", "id", "lastSeenAt", "user"]
+    );
+
+    let one = format!("/admin/sessions/{}", issued[0]["id"].as_str().unwrap());
+    assert_eq!(service.ask_admin("DELETE", &one).status, 204);
+    assert_envelope(
+        &service.ask_admin("DELETE", &one),
+        404,
+        "Not Found",
+        "No such session",
+    );
+    let odd = service.ask_admin("DELETE", "/admin/sessions/not-an-id");
+    assert_envelope(&odd, 404, "Not Found", "No such session");
+
+    let revoked = service.ask_admin("DELETE", target);
+    assert_eq!(revoked.json(), serde_json::json!({ "revoked": 2 }));
+    assert_eq!(
+        service.ask_admin("DELETE", target).json(),
+        serde_json::json!({ "revoked": 0 })
+    );
+    assert!(
+        issued
+            .iter()
+            .all(|one| !service.is_live(one["token"].as_str().unwrap()))
+    );
+    assert!(service.is_live(&other));
+}
+
+#[test]
+fn a_wrong_token_is_401_everywhere_under_admin() {
+    let service = Service::start();
+    let routes = [
+        ("POST", "/admin/sessions"),
+        ("DELETE", "/admin/sessions/x"),
+        ("GET", "/admin/users/42/sessions"),
+        ("DELETE", "/admin/users/42/sessions"),
+    ];
+    let wrong = [
+        "Bearer wrong-wrong-wrong-wrong".to_owned(),
+        format!("Basic {ADMIN_TOKEN}"),
+        ADMIN_TOKEN.to_owned(),
+        format!("Bearer{ADMIN_TOKEN}"),
+        format!("Bearer {}", &ADMIN_TOKEN[1..]),
+        "Bearer ".to_owned(),
+    ];
+    for (method, target) in routes {
+        for header in &wrong {
+            let answer = Ask::new(method, target).header("authorization", header);
+            let answer = answer.send(service.admin);
+            assert_envelope(
+                &answer,
+                401,
+                "Unauthorized",
+                "A valid admin token is needed",
+            );
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+        assert_eq!(Ask::new(method, target).send(service.admin).status, 401);
+    }
+}
+
+#[test]
+fn without_a_configured_token_the_routes_are_403_and_the_log_says_what_to_set() {
+    let mut service = Service::spawn(crate::support::service::binary());
+    let line = service.wait_for_line("no admin token is set");
+    assert!(line.contains("--admin-token-file"), "{line}");
+    let answer = service.ask_admin("POST", "/admin/sessions");
+    let sentence = "The admin API is off: no admin-token is set";
+    assert_envelope(&answer, 403, "Forbidden", sentence);
+    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+}
+
+#[test]
+fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing() {
+    let service = Service::start();
+    let long = format!("{{\"user\":\"{}\"}}", "u".repeat(5000));
+    let cases: [(&str, u16, &str, &str); 21] = [
+        ("", 400, "Bad Request", "The body is not valid JSON"),
+        (
+            "{\"user\":",
+            400,
+            "Bad Request",
+            "The body is not valid JSON",
+        ),
+        ("nonsense", 400, "Bad Request", "The body is not valid JSON"),
+        (
+            "{\"user\":\"42\"} x",
+            400,
+            "Bad Request",
+            "The body is not valid JSON",
+        ),
+        ("null", 422, "Unprocessable Entity", BAD_SHAPE),
+        ("[]", 422, "Unprocessable Entity", BAD_SHAPE),
+        ("{}", 422, "Unprocessable Entity", BAD_SHAPE),
+        ("{\"user\":42}", 422, "Unprocessable Entity", BAD_SHAPE),
+        (
+            "{\"user\":\"42\",\"role\":\"x\"}",
+            422,
+            "Unprocessable Entity",
+            BAD_SHAPE,
+        ),
+        (
+            "{\"user\":\"42\",\"ttlSeconds\":\"1\"}",
+            422,
+            "Unprocessable Entity",
+            BAD_SHAPE,
+        ),
+        (
+            "{\"user\":\"42\",\"ttlSeconds\":1.5}",
+            422,
+            "Unprocessable Entity",
+            BAD_SHAPE,
+        ),
+        (
+            "{\"user\":\"42\",\"user\":\"43\"}",
+            422,
+            "Unprocessable Entity",
+            BAD_SHAPE,
+        ),
+        ("{\"user\":\"\"}", 422, "Unprocessable Entity", BAD_USER),
+        ("{\"user\":\" 42\"}", 422, "Unprocessable Entity", BAD_USER),
+        (
+            "{\"user\":\"a\\u0000b\"}",
+            422,
+            "Unprocessable Entity",
+            BAD_USER,
+        ),
+        (
+            "{\"user\":\"a\\r\\nx: y\"}",
+            422,
+            "Unprocessable Entity",
+            BAD_USER,
+        ),
+        (
+            "{\"user\":\"\u{e4}\"}",
+            422,
+            "Unprocessable Entity",
+            BAD_USER,
+        ),
+        (&long, 422, "Unprocessable Entity", BAD_USER),
+        (
+            "{\"user\":\"42\",\"ttlSeconds\":0}",
+            422,
+            "Unprocessable Entity",
+            "ttlSeconds must be from 1 to 3153600000",
+        ),
+        (
+            "{\"user\":\"42\",\"ttlSeconds\":-1}",
+            422,
+            "Unprocessable Entity",
+            "ttlSeconds must be from 1 to 3153600000",
+        ),
+        (
+            "{\"user\":\"42\",\"ttlSeconds\":3153600001}",
+            422,
+            "Unprocessable Entity",
+            "ttlSeconds must be from 1 to 3153600000",
+        ),
+    ];
+    for (body, status, reason, sentence) in cases {
+        let answer = Service::authorized("POST", "/admin/sessions")
+            .json(body)
+            .send(service.admin);
+        assert_envelope(&answer, status, reason, sentence);
+    }
+    let listed = service.ask_admin("GET", "/admin/users/42/sessions");
+    assert_eq!(listed.json(), serde_json::json!({ "sessions": [] }));
+}
+
+#[test]
+fn a_body_must_be_json_by_its_type_and_not_too_large() {
+    let service = Service::start();
+    let ask = || Service::authorized("POST", "/admin/sessions");
+    let answer = ask().body("{\"user\":\"42\"}").send(service.admin);
+    let sentence = "The body must be application/json";
+    assert_envelope(&answer, 415, "Unsupported Media Type", sentence);
+    let large = format!("{{\"user\":\"{}\"}}", "u".repeat(16 * 1024));
+    let answer = ask().json(&large).send(service.admin);
+    assert_envelope(&answer, 413, "Payload Too Large", "The body is too large");
+}
+
+#[test]
+fn a_full_store_refuses_to_issue_and_keeps_every_live_session() {
+    let service = Service::with(&["--max-sessions", "2"]);
+    let (one, two) = (service.token_of("1"), service.token_of("2"));
+    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"3\"}");
+    let answer = ask.send(service.admin);
+    assert_envelope(
+        &answer,
+        503,
+        "Service Unavailable",
+        "The session store is full",
+    );
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(service.is_live(&one) && service.is_live(&two));
+    assert_eq!(service.logout(&one).body, "true");
+    assert_eq!(ask.send(service.admin).status, 201);
+}

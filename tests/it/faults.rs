@@ -1,0 +1,140 @@
+//! What the edge says when the store fails, in every flavour: the status, the cookie, and what
+//! asking again says.
+
+use std::time::{Duration, Instant};
+
+use crate::support::faulty::{Fault, FaultyService};
+use crate::support::{Answer, Ask, Connection, Service, assert_envelope};
+
+const FLAVOURS: [Fault; 3] = [Fault::Refuses, Fault::AppliesThenFails, Fault::Hangs];
+
+fn logout(service: &FaultyService, token: &str) -> Answer {
+    Ask::post("/api/auth/logout")
+        .session(token)
+        .send(service.public)
+}
+
+fn check(service: &FaultyService, token: &str) -> Answer {
+    Ask::get("/api/auth/check")
+        .session(token)
+        .send(service.public)
+}
+
+#[test]
+fn a_logout_that_fails_is_500_keeps_the_cookie_and_is_settled_by_a_retry() {
+    for fault in FLAVOURS {
+        let service = FaultyService::start();
+        let token = service.token_of("42");
+        service.fail(fault);
+        let failed = logout(&service, &token);
+        assert_envelope(
+            &failed,
+            500,
+            "Internal Server Error",
+            "Session could not be cleared",
+        );
+
+        service.fail(Fault::None);
+        // Whether the failed call was applied shows only now, and either way it is over then.
+        let applied = fault == Fault::AppliesThenFails;
+        assert_eq!(
+            check(&service, &token).status,
+            if applied { 401 } else { 204 }
+        );
+        let retried = logout(&service, &token);
+        assert_eq!(
+            (retried.status, retried.body == "true"),
+            (200, !applied),
+            "{fault:?}"
+        );
+        assert_eq!(check(&service, &token).status, 401);
+    }
+}
+
+#[test]
+fn one_unconfirmed_session_among_several_makes_the_whole_logout_a_500() {
+    let service = FaultyService::start();
+    let (one, two) = (service.token_of("42"), service.token_of("42"));
+    service.fail(Fault::AppliesThenFails);
+    let both = format!("{one}; neptun-session={two}");
+    assert_eq!(logout(&service, &both).status, 500);
+    service.fail(Fault::None);
+    // Every one was tried, not only those before the first failure.
+    assert_eq!(logout(&service, &both).body, "false");
+}
+
+#[test]
+fn a_check_that_cannot_tell_is_503_never_401_and_leaves_the_cookie_alone() {
+    for fault in FLAVOURS {
+        let service = FaultyService::start();
+        let token = service.token_of("42");
+        service.fail(fault);
+        for method in ["GET", "HEAD"] {
+            let ask = Ask::new(method, "/api/auth/check").session(&token);
+            let answer = ask.send(service.public);
+            assert_eq!(answer.status, 503, "{fault:?}");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            assert_eq!(answer.header("set-cookie"), None);
+        }
+        // Without a cookie the store is not even asked.
+        assert_eq!(Ask::get("/api/auth/check").send(service.public).status, 401);
+        service.fail(Fault::None);
+        assert_eq!(check(&service, &token).status, 204);
+    }
+}
+
+#[test]
+fn the_admin_api_says_503_for_what_it_cannot_read_or_issue_and_500_for_what_it_cannot_end() {
+    let service = FaultyService::start();
+    for fault in FLAVOURS {
+        service.fail(fault);
+        let ask = |method, target: &str| Service::authorized(method, target);
+        let unavailable = "The session store is unavailable";
+        let issue = ask("POST", "/admin/sessions")
+            .json("{\"user\":\"42\"}")
+            .send(service.admin);
+        assert_envelope(&issue, 503, "Service Unavailable", unavailable);
+        let list = ask("GET", "/admin/users/42/sessions").send(service.admin);
+        assert_envelope(&list, 503, "Service Unavailable", unavailable);
+        let ready = Ask::get("/readyz").send(service.admin);
+        assert_envelope(&ready, 503, "Service Unavailable", unavailable);
+        let one = format!("/admin/sessions/{}", "0".repeat(64));
+        for target in ["/admin/users/42/sessions", &one] {
+            let revoke = ask("DELETE", target).send(service.admin);
+            let sentence = "Sessions could not be revoked";
+            assert_envelope(&revoke, 500, "Internal Server Error", sentence);
+        }
+        assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    }
+}
+
+#[test]
+fn a_hanging_store_holds_a_request_no_longer_than_the_store_timeout() {
+    let service = FaultyService::start();
+    let token = service.token_of("42");
+    service.fail(Fault::Hangs);
+    let begun = Instant::now();
+    let many: Vec<String> = (0..5)
+        .map(|i| format!("neptun-session={token}{i}"))
+        .collect();
+    let ask = Ask::post("/api/auth/logout").header("cookie", many.join("; "));
+    assert_eq!(ask.send(service.public).status, 500);
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn a_panic_is_answered_on_a_connection_that_lives_on() {
+    let service = FaultyService::start();
+    let token = service.token_of("42");
+    let mut connection = Connection::open(service.public);
+    service.fail(Fault::Panics);
+    let answer = connection.ask(&Ask::post("/api/auth/logout").session(&token));
+    assert_envelope(&answer, 500, "Internal Server Error", "Internal error");
+    service.fail(Fault::None);
+    let answer = connection.ask(&Ask::post("/api/auth/logout").session(&token));
+    assert_eq!(answer.body, "true");
+}

@@ -1,0 +1,22 @@
+//! Everything the service promises, tested from outside: over real sockets against the real
+//! binary where that is possible, against the library where time or a store must misbehave.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics, and says what it saw"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "in a binary `pub` says what the modules share"
+)]
+
+mod admin;
+mod check;
+mod faults;
+mod logout;
+mod logs;
+mod modules;
+mod settings;
+mod support;

@@ -1,0 +1,165 @@
+//! Settings: flags, environment, files, faults, and the README's table of them.
+
+use std::net::TcpListener;
+
+use crate::support::service::{binary, run_to_end};
+use crate::support::{Ask, Service};
+
+/// Starts with `args`, which must fail; what it said, a line each.
+fn refusal(args: &[&str], code: i32) -> Vec<String> {
+    let output = run_to_end(args);
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_bad_setting_is_one_line_that_names_it_and_the_exit_code_is_2() {
+    let cases = [
+        ("listen", "nowhere"),
+        ("listen", "8080"),
+        ("admin-listen", "127.0.0.1:99999"),
+        ("admin-token", "too short"),
+        ("admin-token-file", "/does/not/exist"),
+        ("store", "mysql://x"),
+        ("store-timeout", "0s"),
+        ("session-ttl", "36501d"),
+        ("idle-timeout", "never"),
+        ("max-sessions", "0"),
+        ("cookie-name", "a b"),
+        ("cookie-path", "x"),
+        ("cookie-domain", ".example.com"),
+        ("cookie-same-site", "sometimes"),
+        ("cookie-secure", "maybe"),
+        ("allowed-origins", "https://example.com/"),
+        ("max-connections", "-1"),
+        ("header-timeout", "1 fortnight"),
+        ("request-timeout", "10"),
+        ("keep-alive-timeout", "soon"),
+        ("shutdown-timeout", ""),
+        ("log", "=="),
+        ("log-format", "xml"),
+    ];
+    for (flag, value) in cases {
+        let said = refusal(&[&format!("--{flag}={value}")], 2);
+        let variable = format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase());
+        let expected = format!("neptun-auth: --{flag} ({variable}): ");
+        assert!(
+            said.len() == 1 && said[0].starts_with(&expected),
+            "{said:?}"
+        );
+        let by_variable = binary().env(&variable, value).output().unwrap();
+        assert_eq!(by_variable.status.code(), Some(2), "{variable}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_in_one_run() {
+    let said = refusal(
+        &[
+            "--listen=x",
+            "--store=y",
+            "--session-ttl=z",
+            "--log-format=w",
+        ],
+        2,
+    );
+    for (line, flag) in said
+        .iter()
+        .zip(["listen", "store", "session-ttl", "log-format"])
+    {
+        assert!(
+            line.starts_with(&format!("neptun-auth: --{flag} ")),
+            "{said:?}"
+        );
+    }
+    assert_eq!(said.len(), 4);
+}
+
+#[test]
+fn unsafe_pairs_refuse_to_start() {
+    let pairs: [&[&str]; 5] = [
+        &["--cookie-same-site=none", "--cookie-secure=false"],
+        &["--cookie-name=__Host-sid", "--cookie-domain=example.com"],
+        &["--cookie-name=__Host-sid", "--cookie-path=/app"],
+        &["--cookie-name=__Secure-sid", "--cookie-secure=false"],
+        &["--admin-listen=0.0.0.0:0"],
+    ];
+    for pair in pairs {
+        assert_eq!(refusal(pair, 2).len(), 1, "{pair:?}");
+    }
+}
+
+#[test]
+fn a_bad_secret_is_never_printed() {
+    let said = refusal(&["--admin-token=hunter2"], 2);
+    assert!(!said[0].contains("hunter2"), "{said:?}");
+    let said = refusal(&["--store=redis://user:hunter2@"], 2);
+    assert!(!said[0].contains("hunter2"), "{said:?}");
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_a_failure() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refusal(&["--listen", &address, "--admin-listen=127.0.0.1:0"], 1);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with(&format!(
+        "neptun-auth: --listen: cannot listen on {address}"
+    )));
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_a_secret_comes_from_a_file() {
+    let file = std::env::temp_dir().join(format!("neptun-auth-token-{}", std::process::id()));
+    std::fs::write(&file, "a-token-from-a-file\n").unwrap();
+    let mut command = binary();
+    command
+        .env("NEPTUN_AUTH_COOKIE_NAME", "by-variable")
+        .env("NEPTUN_AUTH_COOKIE_PATH", "/by-variable")
+        .env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", &file)
+        .args(["--cookie-name", "by-flag"]);
+    let service = Service::spawn(command);
+    std::fs::remove_file(&file).unwrap();
+    let issued = Ask::post("/admin/sessions")
+        .header("authorization", "Bearer a-token-from-a-file")
+        .json("{\"user\":\"42\"}")
+        .send(service.admin);
+    let set = issued.json()["setCookie"].as_str().unwrap().to_owned();
+    assert!(
+        set.starts_with("by-flag=") && set.contains("Path=/by-variable"),
+        "{set}"
+    );
+}
+
+#[test]
+fn the_healthcheck_says_by_its_exit_code_whether_the_service_is_ready() {
+    let service = Service::start();
+    let admin = service.admin.to_string();
+    let ask = || {
+        run_to_end(&["--admin-listen", &admin, "healthcheck"])
+            .status
+            .code()
+    };
+    assert_eq!(ask(), Some(0));
+    service.stop();
+    assert_eq!(ask(), Some(1));
+}
+
+#[test]
+fn help_lists_every_setting_with_its_variable() {
+    let help = String::from_utf8(run_to_end(&["--help"]).stdout).unwrap();
+    for flag in [
+        "listen",
+        "store",
+        "session-ttl",
+        "cookie-same-site",
+        "shutdown-timeout",
+    ] {
+        let variable = format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase());
+        assert!(
+            help.contains(&format!("--{flag}")) && help.contains(&variable),
+            "{flag}"
+        );
+    }
+}
