@@ -18,5 +18,6 @@ mod faults;
 mod logout;
 mod logs;
 mod modules;
+mod readme;
 mod settings;
 mod support;
