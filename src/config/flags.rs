@@ -100,6 +100,37 @@ pub struct Flags {
     #[arg(default_value = "true", help_heading = "Cookie")]
     pub cookie_secure: String,
 
+    /// Password of sealed cookies (`NUXT_SESSION_PASSWORD` of the web app, which is read too), at
+    /// least 32 characters; sealed sessions are accepted and can be revoked. Give it several
+    /// times, newest first, to change it. Prefer the file
+    #[arg(
+        long,
+        env = "NEPTUN_AUTH_SEALED_PASSWORD",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    #[arg(help_heading = "Sealed cookies")]
+    pub sealed_password: Vec<String>,
+
+    /// File that holds the passwords of sealed cookies, one a line, newest first
+    #[arg(long, env = "NEPTUN_AUTH_SEALED_PASSWORD_FILE", value_name = "PATH")]
+    #[arg(help_heading = "Sealed cookies")]
+    pub sealed_password_file: Option<String>,
+
+    /// The variable that the web app reads its password from
+    #[arg(
+        long,
+        env = "NUXT_SESSION_PASSWORD",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub nuxt_session_password: Option<String>,
+
+    /// Where a sealed session names its user: a JSON pointer
+    #[arg(long, env = "NEPTUN_AUTH_SEALED_USER", value_name = "POINTER")]
+    #[arg(default_value = "/data/user/id", help_heading = "Sealed cookies")]
+    pub sealed_user: String,
+
     /// Origins of web pages that may call this service from a browser, separated by commas,
     /// exactly as the browser sends them: `https://app.example.com`
     #[arg(long, env = "NEPTUN_AUTH_ALLOWED_ORIGINS", value_name = "ORIGINS")]

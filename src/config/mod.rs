@@ -19,11 +19,10 @@ pub use validate::Fault;
 
 use crate::http::CookieSettings;
 use crate::server::Limits;
-use crate::session::Lifetimes;
+use crate::session::{Lifetimes, Seals};
 use crate::store::StoreConfig;
 
 /// A configuration without faults.
-#[derive(Debug)]
 pub struct Config {
     /// Address of the public listener.
     pub listen: SocketAddr,
@@ -39,6 +38,8 @@ pub struct Config {
     pub lifetimes: Lifetimes,
     /// The session cookie's name and attributes.
     pub cookie: CookieSettings,
+    /// How sealed cookies are opened, if they are.
+    pub seals: Option<Seals>,
     /// Origins of web pages that may call the public listener from a browser.
     pub allowed_origins: Vec<String>,
     /// What a connection and a request may cost.

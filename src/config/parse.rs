@@ -102,6 +102,17 @@ pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
     given.map(origin).collect()
 }
 
+pub(super) fn json_pointer(text: &str) -> Parsed<String> {
+    text.starts_with('/')
+        .then(|| text.to_owned())
+        .ok_or_else(|| {
+            format!(
+                "`{}` is not a JSON pointer such as /data/user/id",
+                text.escape_default()
+            )
+        })
+}
+
 /// An origin is compared byte for byte with what browsers send, so anything they never send is
 /// a mistake that would only show as a refused request.
 fn origin(text: &str) -> Parsed<String> {

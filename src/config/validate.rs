@@ -12,7 +12,8 @@ use super::parse::{self, Parsed};
 use super::{Config, Flags};
 use crate::http::CookieSettings;
 use crate::server::Limits;
-use crate::session::Lifetimes;
+use crate::session::sealed::Opener;
+use crate::session::{Lifetimes, Seals};
 use crate::store::StoreConfig;
 
 /// What is wrong with one setting, in one line that names it.
@@ -70,7 +71,8 @@ impl Flags {
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
         let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
         let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
-        let cookie = self.cookie(faults);
+        let seals = self.seals(faults);
+        let cookie = self.cookie(faults, seals.is_some());
         let origins = self.allowed_origins.as_deref().unwrap_or_default();
         let allowed_origins = faults.check("allowed-origins", parse::origins(origins));
         let limits = self.limits(faults);
@@ -98,6 +100,7 @@ impl Flags {
                 idle_timeout: idle_timeout?,
             },
             cookie: cookie?,
+            seals,
             allowed_origins: allowed_origins?,
             limits: limits?,
             log: log?,
@@ -127,7 +130,37 @@ impl Flags {
         Some(token)
     }
 
-    fn cookie(&self, faults: &mut Faults) -> Option<CookieSettings> {
+    fn seals(&self, faults: &mut Faults) -> Option<Seals> {
+        let subject = faults.check("sealed-user", parse::json_pointer(&self.sealed_user));
+        let mut passwords: Vec<SecretString> = Vec::new();
+        passwords.extend(self.sealed_password.iter().map(|text| text.as_str().into()));
+        if let Some(path) = &self.sealed_password_file {
+            let text = faults.check("sealed-password-file", secret_from_file(path))?;
+            let lines = text.expose_secret().lines().filter(|line| !line.is_empty());
+            passwords.extend(lines.map(SecretString::from));
+            if passwords.is_empty() {
+                faults.add(
+                    "sealed-password-file",
+                    format!("there is no password in {path}"),
+                );
+            }
+        }
+        passwords.extend(
+            self.nuxt_session_password
+                .as_deref()
+                .map(SecretString::from),
+        );
+        if passwords.is_empty() {
+            return None;
+        }
+        let opener = Opener::new(&passwords).map_err(|weak| weak.to_string());
+        Some(Seals {
+            opener: faults.check("sealed-password", opener)?,
+            subject_pointer: subject?,
+        })
+    }
+
+    fn cookie(&self, faults: &mut Faults, accepts_seals: bool) -> Option<CookieSettings> {
         let name = faults.check("cookie-name", parse::cookie_name(&self.cookie_name));
         let path = faults.check("cookie-path", parse::cookie_path(&self.cookie_path));
         let domain = self.cookie_domain.as_deref().map(parse::cookie_domain);
@@ -140,6 +173,7 @@ impl Flags {
             domain: domain?,
             same_site: same_site?,
             secure: secure?,
+            accepts_seals,
         };
 
         // Browsers refuse these pairs without a word, and compare the prefixes in any case.
@@ -176,7 +210,7 @@ impl Flags {
     }
 }
 
-/// The first line of a file; editors end it with a line break that is not part of the secret.
+/// A file's text without the line break that editors end it with, which is no part of a secret.
 fn secret_from_file(path: &str) -> Parsed<SecretString> {
     let text = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
@@ -194,7 +228,7 @@ fn changed(matches: &ArgMatches) -> Vec<String> {
             .first()
             .is_some_and(|v| v == value.as_str());
         let shown = match id {
-            "admin_token" => "(redacted)".to_owned(),
+            "admin_token" | "sealed_password" | "nuxt_session_password" => "(redacted)".to_owned(),
             "store" => StoreConfig::redacted(value),
             _ => value.clone(),
         };

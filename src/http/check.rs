@@ -22,11 +22,11 @@ pub(super) async fn get(
     presented: Presented,
 ) -> Result<Response, ApiError> {
     let checked = sessions.check(presented.tokens()).await;
-    let session = checked
+    let vouched = checked
         .map_err(ApiError::store(Operation::Check))?
         .ok_or(ApiError::NoValidSession)?;
-    let user = HeaderValue::try_from(session.user.as_str());
-    let id = HeaderValue::try_from(session.id.to_string());
+    let user = HeaderValue::try_from(vouched.user.as_str());
+    let id = HeaderValue::try_from(vouched.id.to_string());
     // A user or an id is always legal in a header: `User` and `SessionId` see to it.
     let (Ok(user), Ok(id)) = (user, id) else {
         return Err(ApiError::NoValidSession);

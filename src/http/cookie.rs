@@ -8,13 +8,14 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use axum::http::header::{COOKIE, HeaderMap};
+use axum::http::{HeaderName, HeaderValue};
 use time::OffsetDateTime;
 use tower_cookies::Cookie;
 use tower_cookies::cookie::SameSite;
 
 use crate::session::SessionToken;
+use crate::session::sealed::{SEAL_PREFIX, as_h3_reads};
 
 /// The session cookie's name and attributes, as configured.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct CookieSettings {
     /// Whether it is `Secure`: configured, never guessed from a request, since the proxy in
     /// front may speak https to the browser and http to us.
     pub secure: bool,
+    /// Whether its value may also be a seal, read as h3 does.
+    pub accepts_seals: bool,
 }
 
 /// Reads, issues and clears the session cookie.
@@ -37,16 +40,29 @@ pub struct CookieSettings {
 pub(super) struct SessionCookie {
     settings: CookieSettings,
     clearing: HeaderValue,
+    seal_header: Option<HeaderName>,
 }
 
 impl SessionCookie {
     /// Fails if the settings cannot be put in a header; `config` lets no such settings through.
     pub(super) fn new(settings: CookieSettings) -> Result<Self, axum::http::Error> {
+        let seal_header = format!("x-{}-session", settings.name);
+        let seal_header = HeaderName::try_from(seal_header.to_ascii_lowercase())?;
         let mut cookie = with_attributes(&settings, String::new());
         cookie.set_max_age(time::Duration::ZERO);
         cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
         let clearing = HeaderValue::try_from(cookie.to_string())?;
-        Ok(Self { settings, clearing })
+        let seal_header = settings.accepts_seals.then_some(seal_header);
+        Ok(Self {
+            settings,
+            clearing,
+            seal_header,
+        })
+    }
+
+    /// Whether values may be seals.
+    pub(super) fn accepts_seals(&self) -> bool {
+        self.seal_header.is_some()
     }
 
     /// The `Set-Cookie` that makes a client forget. The same for everyone, so built once.
@@ -61,16 +77,54 @@ impl SessionCookie {
         cookie.to_string()
     }
 
-    /// The legal values of all cookies of the name, over all `Cookie` headers, as they came.
+    /// The legal values of all cookies of the name, over all `Cookie` headers, as they came;
+    /// seals among them as h3 reads them.
     pub(super) fn values(&self, headers: &HeaderMap) -> Vec<SessionToken> {
-        let name = self.settings.name.as_bytes();
         let lines = headers.get_all(COOKIE).into_iter();
         let pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
-        pairs
-            .filter_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
-            .filter_map(SessionToken::from_cookie_value)
+        pairs.filter_map(|pair| self.value(pair)).collect()
+    }
+
+    fn value(&self, pair: &[u8]) -> Option<SessionToken> {
+        let name = self.settings.name.as_bytes();
+        let after_name = pair.trim_ascii().strip_prefix(name)?;
+        if let Some(seal) = self.seal_in(after_name) {
+            return Some(seal);
+        }
+        SessionToken::from_cookie_value(after_name.strip_prefix(b"=")?)
+    }
+
+    /// What h3 would take for a seal must be one here too, or a revoked one could hide behind
+    /// spaces, quotes or percent signs that only the web app overlooks.
+    fn seal_in(&self, after_name: &[u8]) -> Option<SessionToken> {
+        self.seal_header.as_ref()?;
+        let value = after_name.trim_ascii_start().strip_prefix(b"=")?;
+        seal(value.trim_ascii())
+    }
+
+    /// The seals in the header that h3 reads before the cookie.
+    pub(super) fn seals_in_header(&self, headers: &HeaderMap) -> Vec<SessionToken> {
+        let Some(name) = &self.seal_header else {
+            return Vec::new();
+        };
+        let values = headers.get_all(name).into_iter();
+        values
+            .filter_map(|value| header_seal(value.as_bytes()))
             .collect()
     }
+}
+
+fn seal(cookie_value: &[u8]) -> Option<SessionToken> {
+    let text = as_h3_reads(cookie_value);
+    text.starts_with(SEAL_PREFIX)
+        .then(|| SessionToken::from_seal(&text))
+}
+
+/// h3 takes a header's value as it is.
+fn header_seal(value: &[u8]) -> Option<SessionToken> {
+    let text = std::str::from_utf8(value).ok()?.trim_ascii();
+    text.starts_with(SEAL_PREFIX)
+        .then(|| SessionToken::from_seal(text))
 }
 
 fn with_attributes(settings: &CookieSettings, value: String) -> Cookie<'static> {

@@ -1,4 +1,4 @@
-//! The cookie-extracting middleware: what stands in front of logout and check.
+//! The cookie-extracting middleware: what stands in front of every route that is about a session.
 //!
 //! It leaves the request's session tokens in the request, or answers 401, so that a request
 //! without a legal session cookie never reaches a handler, let alone the store.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::{FromRequestParts, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::{Either, Ready, ready};
@@ -16,7 +17,7 @@ use super::cookie::SessionCookie;
 use super::error::ApiError;
 use crate::session::SessionToken;
 
-/// The session tokens of a request: at least one, in the order presented.
+/// The session tokens of a request, in the order presented.
 #[derive(Clone, Debug)]
 pub(super) struct Presented(Arc<[SessionToken]>);
 
@@ -35,16 +36,47 @@ impl<S: Sync> FromRequestParts<S> for Presented {
     }
 }
 
+/// What a route takes for a session presented, and whether it needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The cookie; 401 without.
+    Cookie,
+    /// The cookie, or the header that h3 reads seals from before it; 401 without.
+    CookieOrHeader,
+    /// The cookie, should there be one.
+    CookieIfAny,
+}
+
 /// Puts the middleware in front of a route.
 #[derive(Clone)]
-pub(super) struct ReadSessionCookie(pub(super) Arc<SessionCookie>);
+pub(super) struct ReadSessionCookie {
+    cookie: Arc<SessionCookie>,
+    wanted: Wanted,
+}
+
+impl ReadSessionCookie {
+    pub(super) fn new(cookie: &Arc<SessionCookie>, wanted: Wanted) -> Self {
+        Self {
+            cookie: Arc::clone(cookie),
+            wanted,
+        }
+    }
+
+    fn presented(&self, headers: &HeaderMap) -> Vec<SessionToken> {
+        let mut tokens = self.cookie.values(headers);
+        if self.wanted == Wanted::CookieOrHeader {
+            tokens.extend(self.cookie.seals_in_header(headers));
+        }
+        tokens
+    }
+}
 
 impl<S> Layer<S> for ReadSessionCookie {
     type Service = WithSessionCookie<S>;
 
     fn layer(&self, route: S) -> Self::Service {
         WithSessionCookie {
-            cookie: Arc::clone(&self.0),
+            reader: self.clone(),
             route,
         }
     }
@@ -53,7 +85,7 @@ impl<S> Layer<S> for ReadSessionCookie {
 /// A route behind the middleware.
 #[derive(Clone)]
 pub(super) struct WithSessionCookie<S> {
-    cookie: Arc<SessionCookie>,
+    reader: ReadSessionCookie,
     route: S,
 }
 
@@ -67,8 +99,8 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithSessionC
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let tokens = self.cookie.values(request.headers());
-        if tokens.is_empty() {
+        let tokens = self.reader.presented(request.headers());
+        if tokens.is_empty() && self.reader.wanted != Wanted::CookieIfAny {
             return Either::Right(ready(Ok(ApiError::NoValidSession.into_response())));
         }
         request.extensions_mut().insert(Presented(tokens.into()));

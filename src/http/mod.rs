@@ -35,7 +35,7 @@ use crate::session::SessionManager;
 use cookie::SessionCookie;
 use edge::{Edge, Guard};
 use error::ApiError;
-use middleware::ReadSessionCookie;
+use middleware::{ReadSessionCookie, Wanted};
 
 /// Largest body the admin listener reads, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -110,10 +110,17 @@ pub fn public<B>(
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let routes = Router::new()
-        .route("/api/auth/logout", post(logout::post))
-        .route("/api/auth/check", get(check::get))
-        .route_layer(ReadSessionCookie(Arc::clone(&app.cookie)))
+    let reading = |wanted| ReadSessionCookie::new(&app.cookie, wanted);
+    let logout = post(logout::post).route_layer(reading(Wanted::Cookie));
+    let check = get(check::get).route_layer(reading(Wanted::CookieOrHeader));
+    let mut routes = Router::new()
+        .route("/api/auth/logout", logout)
+        .route("/api/auth/check", check);
+    if app.cookie.accepts_seals() {
+        let sign_out = delete(logout::sign_out).route_layer(reading(Wanted::CookieIfAny));
+        routes = routes.route("/api/_auth/session", sign_out);
+    }
+    let routes = routes
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .with_state(app.clone());

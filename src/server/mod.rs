@@ -74,11 +74,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     announce(&config, &public_listener, &admin_listener);
 
     let store = store::open(&config.store, config.store_timeout);
-    let sessions = Arc::new(SessionManager::new(
-        store,
-        Arc::new(SystemClock),
-        config.lifetimes,
-    ));
+    let sessions = SessionManager::new(store, Arc::new(SystemClock), config.lifetimes);
+    let sessions = Arc::new(sessions.with_seals(config.seals));
     let sweeper = tokio::spawn(sweep_for_ever(Arc::clone(&sessions)));
 
     let draining = Draining::default();

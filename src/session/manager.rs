@@ -4,13 +4,15 @@
 //! line of every session it ends. It knows no HTTP and no particular store. It never retries
 //! and never caches: what the store says now is the answer.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Clock, Moment, Session, SessionId, SessionStore, SessionToken, StoreError, User};
+use super::credential::{Credential, Seals, distinct};
+use super::{
+    Clock, Moment, Session, SessionId, SessionStore, SessionToken, StoreError, Timestamp, User,
+};
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +57,31 @@ pub enum IssueError {
     Random(#[from] getrandom::Error),
 }
 
+/// The session that vouches for a request, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// The session's public name.
+    pub id: SessionId,
+    /// Its user.
+    pub user: User,
+}
+
+/// What the store says of one presented value.
+enum Verdict {
+    Live(Vouched),
+    /// No session of ours, and nothing the web app behind us would take for one.
+    Unknown,
+    /// A sealed session that is over, was revoked, or has no user to name. The web app would
+    /// still take it, so no other value may vouch for the request that presents it.
+    Barred,
+}
+
 /// Issues, checks and revokes sessions. Shared by all requests.
 pub struct SessionManager {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
     lifetimes: Lifetimes,
+    seals: Option<Seals>,
 }
 
 impl SessionManager {
@@ -70,7 +92,14 @@ impl SessionManager {
             store,
             clock,
             lifetimes,
+            seals: None,
         }
+    }
+
+    /// The same manager, which also knows sealed sessions.
+    #[must_use]
+    pub fn with_seals(self, seals: Option<Seals>) -> Self {
+        Self { seals, ..self }
     }
 
     /// Issues a session to `user`, for `ttl` or the configured lifetime. The token is in nobody's
@@ -95,33 +124,59 @@ impl SessionManager {
     }
 
     /// The session that vouches for a request presenting `tokens`: the first live one, provided
-    /// that all live ones belong to one user. Using a session keeps it from idling out.
-    pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Session>, StoreError> {
+    /// that all live ones belong to one user and no sealed one is over. Using a session keeps it
+    /// from idling out.
+    pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Vouched>, StoreError> {
         let at = self.moment();
-        let uses = distinct_ids(tokens)
-            .into_iter()
-            .map(|id| self.use_one(id, at));
-        let mut live = Vec::new();
-        for used in join_all(uses).await {
-            live.extend(used?);
+        let credentials = self.credentials(tokens, at);
+        let verdicts = join_all(credentials.iter().map(|one| self.judge(one, at))).await;
+        let mut vouched: Option<Vouched> = None;
+        for verdict in verdicts {
+            match (verdict?, &vouched) {
+                (Verdict::Unknown, _) => {}
+                (Verdict::Live(live), None) => vouched = Some(live),
+                (Verdict::Live(live), Some(first)) if live.user == first.user => {}
+                (Verdict::Live(_) | Verdict::Barred, _) => return Ok(None),
+            }
         }
-        let one_user = live.windows(2).all(|pair| pair[0].user == pair[1].user);
-        Ok(live.into_iter().next().filter(|_| one_user))
+        Ok(vouched)
     }
 
-    async fn use_one(&self, id: SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let Some(session) = self.store.find(&id, at).await? else {
+    async fn judge(&self, credential: &Credential, at: Moment) -> Result<Verdict, StoreError> {
+        Ok(match credential {
+            Credential::Issued(id) => match self.use_one(id, at).await? {
+                Some(Session { id, user, .. }) => Verdict::Live(Vouched { id, user }),
+                None => Verdict::Unknown,
+            },
+            Credential::Sealed(sealed) if self.store.is_revoked(sealed, at).await? => {
+                Verdict::Barred
+            }
+            Credential::Sealed(sealed) => match sealed.user.clone() {
+                Some(user) => Verdict::Live(Vouched {
+                    id: sealed.id,
+                    user,
+                }),
+                None => Verdict::Barred,
+            },
+            Credential::Over => Verdict::Barred,
+            Credential::Nothing => Verdict::Unknown,
+        })
+    }
+
+    async fn use_one(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
+        let Some(session) = self.store.find(id, at).await? else {
             return Ok(None);
         };
         if !at.touch_is_due(&session) {
             return Ok(Some(session));
         }
-        match self.store.touch(&id, at).await {
+        match self.store.touch(id, at).await {
             Ok(still_live) => Ok(still_live.then_some(session)),
             // The store has just said that the session is live. That it cannot take a write
             // (a full disk, a full Redis) is no reason to turn a logged-in user away.
             Err(error) => {
-                tracing::warn!(session = %id, class = error.class(), "last use not recorded: {error}");
+                let class = error.class();
+                tracing::warn!(session = %id, class, "last use not recorded: {error}");
                 Ok(Some(session))
             }
         }
@@ -131,31 +186,64 @@ impl SessionManager {
     /// another fails, and one that cannot be confirmed makes the whole an error.
     pub async fn revoke(&self, tokens: &[SessionToken]) -> Result<bool, StoreError> {
         let at = self.moment();
-        let ids = distinct_ids(tokens);
-        let ended = join_all(ids.iter().map(|id| self.end(id, at, EndReason::Logout))).await;
+        let credentials = self.credentials(tokens, at);
+        let ended = join_all(credentials.iter().map(|one| self.end(one, at))).await;
         ended.into_iter().try_fold(false, |any, one| Ok(any | one?))
+    }
+
+    async fn end(&self, credential: &Credential, at: Moment) -> Result<bool, StoreError> {
+        match credential {
+            Credential::Issued(id) => self.end_issued(id, at, EndReason::Logout).await,
+            Credential::Sealed(sealed) => {
+                let ended = self.store.revoke_sealed(sealed, at).await?;
+                if ended {
+                    audit(&sealed.id, sealed.user.as_ref(), EndReason::Logout);
+                }
+                Ok(ended)
+            }
+            Credential::Over | Credential::Nothing => Ok(false),
+        }
+    }
+
+    fn credentials(&self, tokens: &[SessionToken], at: Moment) -> Vec<Credential> {
+        distinct(tokens, |token| {
+            Credential::of(token, self.seals.as_ref(), at, self.lifetimes.session_ttl)
+        })
     }
 
     /// Ends the session of this id; says whether it was live.
     pub async fn revoke_id(&self, id: &SessionId) -> Result<bool, StoreError> {
-        self.end(id, self.moment(), EndReason::Admin).await
+        self.end_issued(id, self.moment(), EndReason::Admin).await
     }
 
-    async fn end(&self, id: &SessionId, at: Moment, why: EndReason) -> Result<bool, StoreError> {
+    async fn end_issued(
+        &self,
+        id: &SessionId,
+        at: Moment,
+        why: EndReason,
+    ) -> Result<bool, StoreError> {
         let ended = self.store.delete(id, at).await?;
         if let Some(session) = &ended {
-            audit(session, why);
+            audit(&session.id, Some(&session.user), why);
         }
         Ok(ended.is_some())
     }
 
-    /// Ends all sessions of `user`; says how many were live.
+    /// Ends all sessions of `user`, sealed ones included; says how many were in the store and
+    /// live.
     pub async fn revoke_user(&self, user: &User) -> Result<usize, StoreError> {
-        let ended = self.store.delete_all(user, self.moment(), None).await?;
+        let at = self.moment();
+        let seals_until = self.seals.is_some().then(|| self.last_seal_until(at));
+        let ended = self.store.delete_all(user, at, seals_until).await?;
         for session in &ended {
-            audit(session, EndReason::User);
+            audit(&session.id, Some(&session.user), EndReason::User);
         }
         Ok(ended.len())
+    }
+
+    /// When the last of the sealed sessions that exist now is over.
+    fn last_seal_until(&self, at: Moment) -> Timestamp {
+        at.now.plus(self.lifetimes.session_ttl)
     }
 
     /// The live sessions of `user`, oldest first.
@@ -182,21 +270,8 @@ impl SessionManager {
 }
 
 /// The one line an ended session leaves behind.
-fn audit(session: &Session, why: EndReason) {
-    tracing::info!(
-        session = %session.id,
-        user = %session.user,
-        reason = why.as_str(),
-        "session ended"
-    );
-}
-
-/// The ids of `tokens` in the order presented, equal ones once.
-fn distinct_ids(tokens: &[SessionToken]) -> Vec<SessionId> {
-    let ids = tokens.iter().map(SessionId::of);
-    if tokens.len() < 2 {
-        return ids.collect();
-    }
-    let mut seen = HashSet::new();
-    ids.filter(|id| seen.insert(*id)).collect()
+fn audit(session: &SessionId, user: Option<&User>, why: EndReason) {
+    let user = user.map(User::as_str).unwrap_or_default();
+    let reason = why.as_str();
+    tracing::info!(%session, user, reason, "session ended");
 }

@@ -4,13 +4,16 @@
 //! else of this crate.
 
 mod clock;
+mod credential;
 mod manager;
 mod record;
+pub mod sealed;
 mod store;
 mod token;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use manager::{EndReason, IssueError, Lifetimes, SessionManager};
+pub use credential::Seals;
+pub use manager::{EndReason, IssueError, Lifetimes, SessionManager, Vouched};
 pub use record::{InvalidUser, Moment, SealedSession, Session, User};
 pub use store::{SessionStore, StoreError, StoreErrorKind};
 pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};

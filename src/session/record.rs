@@ -63,7 +63,7 @@ impl Session {
 
 /// A session that lives in a sealed cookie and not in a store: all a store can keep of it is
 /// that it was revoked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SealedSession {
     /// The public name: a digest of the seal's own id.
     pub id: SessionId,

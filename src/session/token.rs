@@ -39,6 +39,12 @@ impl SessionToken {
         Some(Self(text.into()))
     }
 
+    /// Takes a seal, which may be longer: it can come in a header too.
+    #[must_use]
+    pub fn from_seal(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The secret itself, for the one answer that may show it.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -67,6 +73,14 @@ impl SessionId {
     #[must_use]
     pub fn of(token: &SessionToken) -> Self {
         Self(Sha256::digest(token.0.as_bytes()).into())
+    }
+
+    /// The id of the sealed session that calls itself `id`. Of another kind than a token's, so
+    /// that no token can be chosen to collide with it.
+    #[must_use]
+    pub fn of_seal(id: &str) -> Self {
+        let digest = Sha256::new().chain_update("seal:").chain_update(id);
+        Self(digest.finalize().into())
     }
 
     /// The id with this digest; for stores that read it back.

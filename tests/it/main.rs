@@ -19,5 +19,6 @@ mod logout;
 mod logs;
 mod modules;
 mod readme;
+mod sealed;
 mod settings;
 mod support;

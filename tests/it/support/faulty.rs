@@ -139,6 +139,7 @@ impl FaultyService {
             domain: None,
             same_site: tower_cookies::cookie::SameSite::Lax,
             secure: true,
+            accepts_seals: false,
         };
         let patience = Duration::from_secs(10);
         let draining = Draining::default();

@@ -1,0 +1,234 @@
+//! Sealed cookies: what h3 (`useSession`, nuxt-auth-utils) puts into the session cookie when the
+//! session lives in the cookie itself.
+//!
+//! Tells a seal made with one of our passwords from everything else. A seal is iron's `Fe26.2`
+//! format, eight parts in one string:
+//!
+//! `Fe26.2*ID*ENCSALT*IV*CIPHERTEXT*EXPIRATION*MACSALT*MAC`
+//!
+//! What is sealed is read in `payload`, what a cookie's bytes mean to h3 in `text`. The manager
+//! applies the lifetimes with its own clock and remembers revocations in the store.
+//!
+//! Never: seals, reads a clock, touches a store, keeps a password, or says why a seal was refused
+//! (a forger learns nothing from a `None`).
+
+mod payload;
+mod text;
+
+use std::fmt;
+
+use aes::Aes256;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha1::Sha1;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+pub use payload::{DEFAULT_SUBJECT_POINTER, Payload, SealClaims};
+pub use text::as_h3_reads;
+
+/// No request's head holds more, so nothing longer is worth hashing. Browsers keep no cookie of
+/// more than 4096 bytes, but h3 also reads seals from a header.
+const MAX_SEAL_BYTES: usize = 16 * 1024;
+
+/// What every seal begins with.
+pub const SEAL_PREFIX: &str = "Fe26.2*";
+
+/// iron's default for the clocks of sealer and opener; h3 does not change it.
+const CLOCK_SKEW_MS: i64 = 60_000;
+
+/// iron's minimum, counted the way JavaScript counts: in UTF-16 code units.
+const MIN_PASSWORD_UNITS: usize = 32;
+
+/// What [`Opener::new`] refuses. Names a position, never a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeakPassword {
+    /// No password was given.
+    None,
+    /// The password at this position (from 0) has fewer than 32 UTF-16 code units.
+    TooShort(usize),
+}
+
+impl fmt::Display for WeakPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no password given"),
+            Self::TooShort(position) => write!(
+                f,
+                "password {} has fewer than {MIN_PASSWORD_UNITS} characters",
+                position + 1
+            ),
+        }
+    }
+}
+
+impl std::error::Error for WeakPassword {}
+
+/// Opens seals made with one of several passwords, so that a password can be rotated.
+#[derive(Clone)]
+pub struct Opener {
+    passwords: Vec<KeyedPassword>,
+}
+
+impl Opener {
+    /// Passwords newest first: the first is tried first, any opens.
+    ///
+    /// # Errors
+    /// When there is no password, or one that iron itself would refuse to seal with.
+    pub fn new(passwords: &[SecretString]) -> Result<Self, WeakPassword> {
+        if passwords.is_empty() {
+            return Err(WeakPassword::None);
+        }
+        let keyed = |(position, password): (usize, &SecretString)| {
+            let password = password.expose_secret();
+            if password.encode_utf16().count() < MIN_PASSWORD_UNITS {
+                return Err(WeakPassword::TooShort(position));
+            }
+            Ok(KeyedPassword::new(password))
+        };
+        let passwords = passwords.iter().enumerate().map(keyed);
+        Ok(Self {
+            passwords: passwords.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The payload of a genuine, unexpired seal; `None` for everything else.
+    #[must_use]
+    pub fn open(&self, seal: &str, now_ms: i64) -> Option<Payload> {
+        if seal.len() > MAX_SEAL_BYTES {
+            return None;
+        }
+        let parts = Parts::split(seal)?;
+        if !is_live(parts.expiration, now_ms) {
+            return None;
+        }
+        // The MAC comes before any decoding: base64, AES, padding and JSON see only what a holder
+        // of a password wrote.
+        let password = self.passwords.iter().find(|p| parts.is_signed_by(p))?;
+        let plaintext = parts.decrypt(password)?;
+        Payload::parse(&plaintext)
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").finish_non_exhaustive()
+    }
+}
+
+/// A password as HMAC-SHA-1's inner and outer state: all that deriving keys takes, so the password
+/// itself need not be kept and its padding is hashed once, not with every seal.
+#[derive(Clone)]
+struct KeyedPassword(Hmac<Sha1>);
+
+impl KeyedPassword {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    fn new(password: &str) -> Self {
+        let keyed = Hmac::new_from_slice(password.as_bytes());
+        Self(keyed.expect("HMAC takes a key of any length"))
+    }
+
+    /// PBKDF2 with one iteration: block `i` is HMAC(password, salt ‖ i), here two blocks of 20
+    /// bytes cut to 32. One iteration is iron's choice; it is why a password must be long.
+    /// The salt is the text as it stands in the seal: iron never decodes its hex.
+    fn derive(&self, salt: &str) -> [u8; 32] {
+        let salted = self.0.clone().chain_update(salt);
+        let block = |i: u32| {
+            let keyed = salted.clone().chain_update(i.to_be_bytes());
+            keyed.finalize().into_bytes()
+        };
+        let mut key = [0; 32];
+        key[..20].copy_from_slice(&block(1));
+        key[20..].copy_from_slice(&block(2)[..12]);
+        key
+    }
+}
+
+/// A seal taken apart; nothing in it is trusted yet.
+struct Parts<'a> {
+    /// The text of the first six parts, which the MAC covers.
+    signed: &'a str,
+    enc_salt: &'a str,
+    iv: &'a str,
+    ciphertext: &'a str,
+    expiration: &'a str,
+    mac_salt: &'a str,
+    mac: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn split(seal: &'a str) -> Option<Self> {
+        let mut from_end = seal.rsplitn(3, '*');
+        let (mac, mac_salt) = (from_end.next()?, from_end.next()?);
+        let signed = from_end.next()?;
+
+        let mut fields = signed.split('*');
+        // The id picks one of several passwords where iron is given a table of them. h3 gives it a
+        // single one, and then iron ignores the id.
+        let [
+            Some("Fe26.2"),
+            Some(_id),
+            Some(enc_salt),
+            Some(iv),
+            Some(ciphertext),
+            Some(expiration),
+            None,
+        ] = std::array::from_fn(|_| fields.next())
+        else {
+            return None;
+        };
+
+        // iron takes an empty salt for "draw a random one", which never matches.
+        if enc_salt.is_empty() || mac_salt.is_empty() {
+            return None;
+        }
+        Some(Self {
+            signed,
+            enc_salt,
+            iv,
+            ciphertext,
+            expiration,
+            mac_salt,
+            mac,
+        })
+    }
+
+    /// Compares the MACs' base64 text, as iron does: decoding first would let several spellings of
+    /// one MAC pass (the last character has two unused bits).
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    fn is_signed_by(&self, password: &KeyedPassword) -> bool {
+        let key = password.derive(self.mac_salt);
+        let mac = Hmac::<Sha256>::new_from_slice(&key)
+            .expect("HMAC takes a key of any length")
+            .chain_update(self.signed)
+            .finalize();
+        let expected = BASE64_URL_SAFE_NO_PAD.encode(mac.into_bytes());
+        expected.as_bytes().ct_eq(self.mac.as_bytes()).into()
+    }
+
+    fn decrypt(&self, password: &KeyedPassword) -> Option<Vec<u8>> {
+        let iv = BASE64_URL_SAFE_NO_PAD.decode(self.iv).ok()?;
+        let ciphertext = BASE64_URL_SAFE_NO_PAD.decode(self.ciphertext).ok()?;
+        let key = password.derive(self.enc_salt);
+        cbc::Decryptor::<Aes256>::new_from_slices(&key, &iv)
+            .ok()?
+            .decrypt_padded_vec::<Pkcs7>(&ciphertext)
+            .ok()
+    }
+}
+
+/// Empty means never; anything else must be digits alone, so "0" is a moment long past and "-1",
+/// "9e99" or "0xff" are no seal.
+fn is_live(expiration: &str, now_ms: i64) -> bool {
+    if expiration.is_empty() {
+        return true;
+    }
+    if !expiration.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    // Of digits only, parsing fails for one reason: they exceed an i64, and with it every clock.
+    let expires_ms: i64 = expiration.parse().unwrap_or(i64::MAX);
+    expires_ms > now_ms.saturating_sub(CLOCK_SKEW_MS)
+}
