@@ -22,11 +22,12 @@
 //!
 //! ```text
 //! main     -> server, config, telemetry, http, healthcheck
-//! server   -> config, http, store, session
+//! server   -> config, http, store, session, metrics
 //! config   -> the plain settings structs of server, http, store, session
-//! http     -> session
-//! store    -> session
-//! session  -> nothing of ours
+//! http     -> session, metrics
+//! store    -> session, metrics
+//! session, metrics, healthcheck -> nothing of ours
+//! telemetry -> how the config says that log lines look
 //! ```
 //!
 //! `http` and `store` never name each other, and only `store::open` knows which backends there
@@ -41,6 +42,7 @@
 pub mod config;
 pub mod healthcheck;
 pub mod http;
+pub mod metrics;
 pub mod server;
 pub mod session;
 pub mod store;

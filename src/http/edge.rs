@@ -6,22 +6,25 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::{HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tower::{Service, ServiceExt as _};
 
-use super::Draining;
 use super::context::{RequestContext, X_REQUEST_ID};
 use super::error::ApiError;
+use super::route::Route;
+use super::{App, Draining};
+use crate::metrics::{CANCELLED, Metrics};
 
 /// Longest request target that is looked at, in bytes.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
@@ -33,15 +36,17 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>
 pub(super) struct Edge<S> {
     inner: S,
     draining: Draining,
+    metrics: Arc<Metrics>,
     /// Whether answers depend on the caller's origin and cookie.
     varies: bool,
 }
 
 impl<S> Edge<S> {
-    pub(super) const fn new(inner: S, draining: Draining, varies: bool) -> Self {
+    pub(super) fn new(inner: S, app: &App, varies: bool) -> Self {
         Self {
             inner,
-            draining,
+            draining: app.draining.clone(),
+            metrics: Arc::clone(&app.metrics),
             varies,
         }
     }
@@ -67,9 +72,11 @@ where
         let edge = self.clone();
         let request = request.map(Body::new);
         Box::pin(async move {
+            let mut counted = Counted::begin(&request, Arc::clone(&edge.metrics));
             let context = RequestContext::of(request.headers());
             let id = context.id();
             let mut response = context.scope(edge.inner.oneshot(request)).await?;
+            counted.end(response.status());
             let has_no_content = response.status() == StatusCode::NO_CONTENT;
             let headers = response.headers_mut();
             if has_no_content {
@@ -87,6 +94,40 @@ where
             }
             Ok(response)
         })
+    }
+}
+
+/// A request that is counted when it is over, whichever way.
+struct Counted {
+    metrics: Arc<Metrics>,
+    route: Route,
+    method: Method,
+    begun: Instant,
+    status: u16,
+}
+
+impl Counted {
+    fn begin(request: &Request, metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            route: Route::of(request.uri().path()),
+            method: request.method().clone(),
+            begun: Instant::now(),
+            status: CANCELLED,
+        }
+    }
+
+    fn end(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+        self.route.count_outcome(self.status, &self.metrics);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let (route, method) = (self.route as usize, self.method.as_str());
+        self.metrics
+            .http_request(route, method, self.status, self.begun.elapsed());
     }
 }
 
@@ -129,7 +170,7 @@ where
             match in_time.await {
                 Ok(Ok(answered)) => answered,
                 // The panic hook has logged it.
-                Ok(Err(_panic)) => Ok(ApiError::Panicked.into_response()),
+                Ok(Err(_panic)) => Ok(ApiError::Internal.into_response()),
                 Err(_elapsed) => Ok(ApiError::TooSlow.into_response()),
             }
         })

@@ -44,7 +44,8 @@ pub(super) enum ApiError {
     NotReady(StoreError),
     Store(Operation, StoreError),
     NoRandomness(getrandom::Error),
-    Panicked,
+    /// A bug on this side, logged where it showed.
+    Internal,
 }
 
 impl ApiError {
@@ -93,7 +94,7 @@ impl ApiError {
                 "The session store is unavailable",
             ),
             Self::Store(operation, error) => store_answer(*operation, error.kind()),
-            Self::NoRandomness(_) | Self::Panicked => {
+            Self::NoRandomness(_) | Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
             }
         }

@@ -12,6 +12,7 @@ use super::context::to_the_end;
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::middleware::Presented;
+use crate::metrics::{LogoutOutcome, Metrics};
 use crate::session::SessionManager;
 
 /// An answer that makes the client forget its cookie.
@@ -23,9 +24,10 @@ type Cleared<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
 pub(super) async fn post(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
+    State(metrics): State<Arc<Metrics>>,
     presented: Presented,
 ) -> Result<Cleared<bool>, ApiError> {
-    let ended = end(sessions, presented).await?;
+    let ended = end(sessions, metrics, presented).await?;
     Ok(([(SET_COOKIE, cookie.clearing())], Json(ended)))
 }
 
@@ -41,15 +43,29 @@ pub(super) struct SignedOut {
 pub(super) async fn sign_out(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
+    State(metrics): State<Arc<Metrics>>,
     presented: Presented,
 ) -> Result<Cleared<SignedOut>, ApiError> {
-    end(sessions, presented).await?;
+    end(sessions, metrics, presented).await?;
     let signed_out = SignedOut { logged_out: true };
     Ok(([(SET_COOKIE, cookie.clearing())], Json(signed_out)))
 }
 
-async fn end(sessions: Arc<SessionManager>, presented: Presented) -> Result<bool, ApiError> {
-    to_the_end(async move { sessions.revoke(presented.tokens()).await })
+async fn end(
+    sessions: Arc<SessionManager>,
+    metrics: Arc<Metrics>,
+    presented: Presented,
+) -> Result<bool, ApiError> {
+    let work = async move {
+        let ended = sessions.revoke(presented.tokens()).await?;
+        metrics.logout(if ended {
+            LogoutOutcome::Cleared
+        } else {
+            LogoutOutcome::NoSession
+        });
+        Ok(ended)
+    };
+    to_the_end(work)
         .await
         .map_err(ApiError::store(Operation::Logout))
 }

@@ -13,6 +13,7 @@ mod logout;
 mod middleware;
 mod ops;
 mod origin;
+mod route;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use axum::{Router, middleware as axum_middleware};
 use secrecy::SecretString;
 use tower::Service;
@@ -30,12 +31,15 @@ use tower::Service;
 pub use context::describe_current;
 pub use cookie::CookieSettings;
 pub use origin::InvalidOrigin;
+pub use route::{ANSWERS, ROUTES};
 
+use crate::metrics::Metrics;
 use crate::session::SessionManager;
 use cookie::SessionCookie;
 use edge::{Edge, Guard};
 use error::ApiError;
 use middleware::{ReadSessionCookie, Wanted};
+use route::Route;
 
 /// Largest body the admin listener reads, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -63,6 +67,7 @@ pub struct App {
     admin_token: Option<Arc<SecretString>>,
     draining: Draining,
     request_timeout: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl App {
@@ -73,6 +78,7 @@ impl App {
         admin_token: Option<SecretString>,
         draining: Draining,
         request_timeout: Duration,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, axum::http::Error> {
         Ok(Self {
             sessions,
@@ -80,6 +86,7 @@ impl App {
             admin_token: admin_token.map(Arc::new),
             draining,
             request_timeout,
+            metrics,
         })
     }
 }
@@ -104,7 +111,7 @@ impl<B, S> HttpService<B> for S where
 /// The public listener: logout and check, for pages of `allowed_origins` and for everyone who is
 /// not a browser.
 pub fn public<B>(
-    app: App,
+    app: &App,
     allowed_origins: &[String],
 ) -> Result<impl HttpService<B> + use<B>, InvalidOrigin>
 where
@@ -114,11 +121,11 @@ where
     let logout = post(logout::post).route_layer(reading(Wanted::Cookie));
     let check = get(check::get).route_layer(reading(Wanted::CookieOrHeader));
     let mut routes = Router::new()
-        .route("/api/auth/logout", logout)
-        .route("/api/auth/check", check);
+        .route(Route::Logout.template(), logout)
+        .route(Route::Check.template(), check);
     if app.cookie.accepts_seals() {
         let sign_out = delete(logout::sign_out).route_layer(reading(Wanted::CookieIfAny));
-        routes = routes.route("/api/_auth/session", sign_out);
+        routes = routes.route(Route::SignOut.template(), sign_out);
     }
     let routes = routes
         .method_not_allowed_fallback(other_method)
@@ -129,36 +136,37 @@ where
         app.request_timeout,
     );
     let shared = origin::share(guarded, allowed_origins)?;
-    Ok(Edge::new(shared, app.draining, true))
+    Ok(Edge::new(shared, app, true))
 }
 
 /// The admin listener: sessions for login backends and operators, health for whoever runs it.
-pub fn admin<B>(app: App) -> impl HttpService<B>
+pub fn admin<B>(app: &App) -> impl HttpService<B>
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     let sessions = Router::new()
-        .route("/sessions", post(admin::issue))
-        .route("/sessions/{id}", delete(admin::revoke_session))
+        .route(Route::Sessions.template(), post(admin::issue))
+        .route(Route::Session.template(), delete(admin::revoke_session))
         .route(
-            "/users/{user}/sessions",
+            Route::UserSessions.template(),
             get(admin::list).delete(admin::revoke_user),
         )
+        .route("/admin/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(other_method)
-        .fallback(no_such_route)
         .layer(axum_middleware::from_fn_with_state(
             app.clone(),
             admin::require_token,
         ));
     let routes = Router::new()
-        .nest("/admin", sessions)
-        .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
+        .merge(sessions)
+        .route(Route::Healthz.template(), get(ops::healthz))
+        .route(Route::Readyz.template(), get(ops::readyz))
+        .route(Route::Metrics.template(), get(ops::metrics))
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app.clone());
-    Edge::new(Guard::new(routes, app.request_timeout), app.draining, false)
+    Edge::new(Guard::new(routes, app.request_timeout), app, false)
 }
 
 async fn no_such_route() -> ApiError {
@@ -194,5 +202,11 @@ impl FromRef<App> for Option<Arc<SecretString>> {
 impl FromRef<App> for Draining {
     fn from_ref(app: &App) -> Self {
         app.draining.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Metrics> {
+    fn from_ref(app: &App) -> Self {
+        Self::clone(&app.metrics)
     }
 }

@@ -1,13 +1,16 @@
-//! `/healthz` and `/readyz`: for whoever runs the service. They need no token and tell no secret.
+//! `/healthz`, `/readyz` and `/metrics`: for whoever runs the service. They need no token and tell no secret.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::Draining;
 use super::error::ApiError;
+use crate::metrics::Metrics;
 use crate::session::SessionManager;
 
 /// `{"status":"ok"}`
@@ -33,4 +36,14 @@ pub(super) async fn readyz(
     }
     sessions.ready().await.map_err(ApiError::NotReady)?;
     Ok(OK)
+}
+
+/// `GET /metrics`: for Prometheus.
+pub(super) async fn metrics(
+    State(sessions): State<Arc<SessionManager>>,
+    State(metrics): State<Arc<Metrics>>,
+) -> Result<impl IntoResponse, ApiError> {
+    metrics.set_sessions(sessions.approximate_len().unwrap_or(0));
+    let text = metrics.text().map_err(|_| ApiError::Internal)?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

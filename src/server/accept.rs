@@ -14,15 +14,46 @@ use super::connection::converse;
 use super::shutdown::Stage;
 use super::{Limits, Shutdown};
 use crate::http::HttpService;
+use crate::metrics::{Listener, Metrics, OpenConnection};
 
 /// How long to leave a listener alone that has run out of descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
+
+/// Counts a listener's connections.
+#[derive(Clone)]
+pub struct ConnectionCounts {
+    metrics: Arc<Metrics>,
+    listener: Listener,
+}
+
+impl ConnectionCounts {
+    /// Under the label of this listener.
+    #[must_use]
+    pub const fn new(metrics: Arc<Metrics>, listener: Listener) -> Self {
+        Self { metrics, listener }
+    }
+
+    fn opened(&self) -> OpenConnection {
+        self.metrics.connection_opened(self.listener)
+    }
+
+    fn refused(&self) {
+        self.metrics.connection_refused(self.listener);
+    }
+}
+
+/// A connection's place under the cap, and in the count of open ones, for as long as it lives.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: OpenConnection,
+}
 
 /// Serves `listener` until `shutdown`; answers how many requests went unanswered at the end.
 pub async fn serve<S>(
     listener: TcpListener,
     service: S,
     limits: Limits,
+    counts: ConnectionCounts,
     mut shutdown: Shutdown,
 ) -> usize
 where
@@ -33,7 +64,11 @@ where
     ));
     let cut = Arc::new(AtomicUsize::new(0));
     let take_in = |stream: TcpStream| match Arc::clone(&room).try_acquire_owned() {
-        Ok(place) => {
+        Ok(permit) => {
+            let place = Place {
+                _permit: permit,
+                _counted: counts.opened(),
+            };
             let service = service.clone();
             let shutdown = shutdown.clone();
             tokio::spawn(occupy(
@@ -45,7 +80,10 @@ where
                 Arc::clone(&cut),
             ));
         }
-        Err(_full) => turn_away(&stream),
+        Err(_full) => {
+            counts.refused();
+            turn_away(&stream);
+        }
     };
 
     let mut is_short = false;
@@ -90,7 +128,7 @@ where
 }
 
 async fn occupy<S>(
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     stream: TcpStream,
     service: S,
     limits: Limits,

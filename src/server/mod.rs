@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-pub use accept::serve;
+pub use accept::{ConnectionCounts, serve};
 pub use shutdown::Shutdown;
 
 use crate::config::Config;
 use crate::http::{self, App, Draining};
-use crate::session::{SessionManager, SystemClock};
+use crate::metrics::{EndedBy, Listener, Metrics};
+use crate::session::{EndReason, Observer, SessionEvent, SessionManager, SystemClock};
 use crate::store;
 
 /// How many connections may wait to be accepted.
@@ -73,9 +74,13 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
     announce(&config, &public_listener, &admin_listener);
 
-    let store = store::open(&config.store, config.store_timeout);
+    let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
+    let store = store::open(&config.store, config.store_timeout, Arc::clone(&metrics));
     let sessions = SessionManager::new(store, Arc::new(SystemClock), config.lifetimes);
-    let sessions = Arc::new(sessions.with_seals(config.seals));
+    let sessions = sessions
+        .with_seals(config.seals)
+        .observed_by(counting(Arc::clone(&metrics)));
+    let sessions = Arc::new(sessions);
     let sweeper = tokio::spawn(sweep_for_ever(Arc::clone(&sessions)));
 
     let draining = Draining::default();
@@ -85,26 +90,30 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         config.admin_token,
         draining.clone(),
         config.limits.request_timeout,
+        Arc::clone(&metrics),
     )?;
-    let public = http::public(app.clone(), &config.allowed_origins)?;
-    let admin = http::admin(app);
+    let public = http::public(&app, &config.allowed_origins)?;
+    let admin = http::admin(&app);
 
     let shares = descriptors::share_out(config.limits.max_connections);
     let limits = |max_connections| Limits {
         max_connections,
         ..config.limits
     };
+    let counts = |listener| ConnectionCounts::new(Arc::clone(&metrics), listener);
     let shutdown = Shutdown::when(signal, draining, config.limits.shutdown_timeout);
     let public = serve(
         public_listener,
         public,
         limits(shares.public),
+        counts(Listener::Public),
         shutdown.clone(),
     );
     let admin = serve(
         admin_listener,
         admin,
         limits(shares.admin),
+        counts(Listener::Admin),
         shutdown.clone(),
     );
     let (public, admin) = tokio::join!(public, admin);
@@ -112,6 +121,16 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     sweeper.abort();
     shutdown.farewell(public + admin);
     Ok(())
+}
+
+/// Counts what happens to sessions.
+fn counting(metrics: Arc<Metrics>) -> Observer {
+    Box::new(move |event| match event {
+        SessionEvent::Issued => metrics.session_issued(),
+        SessionEvent::Ended(EndReason::Logout) => metrics.session_ended(EndedBy::Logout),
+        SessionEvent::Ended(EndReason::Admin) => metrics.session_ended(EndedBy::Admin),
+        SessionEvent::Ended(EndReason::User) => metrics.session_ended(EndedBy::User),
+    })
 }
 
 /// A listener whose connections inherit their options: sent at once, and given up when the peer

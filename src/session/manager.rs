@@ -46,6 +46,18 @@ impl EndReason {
     }
 }
 
+/// What happened to a session, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// It was issued.
+    Issued,
+    /// It was ended before its time.
+    Ended(EndReason),
+}
+
+/// Is told of every event, at once.
+pub type Observer = Box<dyn Fn(SessionEvent) + Send + Sync>;
+
 /// Why no session could be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
@@ -82,6 +94,7 @@ pub struct SessionManager {
     clock: Arc<dyn Clock>,
     lifetimes: Lifetimes,
     seals: Option<Seals>,
+    observer: Observer,
 }
 
 impl SessionManager {
@@ -93,6 +106,7 @@ impl SessionManager {
             clock,
             lifetimes,
             seals: None,
+            observer: Box::new(|_| {}),
         }
     }
 
@@ -100,6 +114,12 @@ impl SessionManager {
     #[must_use]
     pub fn with_seals(self, seals: Option<Seals>) -> Self {
         Self { seals, ..self }
+    }
+
+    /// The same manager, which also tells `observer` what happens.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
     /// Issues a session to `user`, for `ttl` or the configured lifetime. The token is in nobody's
@@ -120,6 +140,7 @@ impl SessionManager {
         };
         self.store.insert(session.clone(), at).await?;
         tracing::info!(session = %session.id, user = %session.user, "session issued");
+        (self.observer)(SessionEvent::Issued);
         Ok((token, session))
     }
 
@@ -197,7 +218,7 @@ impl SessionManager {
             Credential::Sealed(sealed) => {
                 let ended = self.store.revoke_sealed(sealed, at).await?;
                 if ended {
-                    audit(&sealed.id, sealed.user.as_ref(), EndReason::Logout);
+                    self.ended(&sealed.id, sealed.user.as_ref(), EndReason::Logout);
                 }
                 Ok(ended)
             }
@@ -224,7 +245,7 @@ impl SessionManager {
     ) -> Result<bool, StoreError> {
         let ended = self.store.delete(id, at).await?;
         if let Some(session) = &ended {
-            audit(&session.id, Some(&session.user), why);
+            self.ended(&session.id, Some(&session.user), why);
         }
         Ok(ended.is_some())
     }
@@ -236,7 +257,7 @@ impl SessionManager {
         let seals_until = self.seals.is_some().then(|| self.last_seal_until(at));
         let ended = self.store.delete_all(user, at, seals_until).await?;
         for session in &ended {
-            audit(&session.id, Some(&session.user), EndReason::User);
+            self.ended(&session.id, Some(&session.user), EndReason::User);
         }
         Ok(ended.len())
     }
@@ -256,9 +277,23 @@ impl SessionManager {
         self.store.ready().await
     }
 
+    /// How many sessions and revocations are kept, where the store knows cheaply.
+    #[must_use]
+    pub fn approximate_len(&self) -> Option<u64> {
+        self.store.approximate_len()
+    }
+
     /// Removes some sessions that are over; see [`SessionStore::sweep`].
     pub async fn sweep(&self) -> Result<(), StoreError> {
         self.store.sweep(self.moment()).await
+    }
+
+    /// What every ended session leaves behind: one line, one count.
+    fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
+        let user = user.map(User::as_str).unwrap_or_default();
+        let reason = why.as_str();
+        tracing::info!(%session, user, reason, "session ended");
+        (self.observer)(SessionEvent::Ended(why));
     }
 
     fn moment(&self) -> Moment {
@@ -267,11 +302,4 @@ impl SessionManager {
             idle_timeout: self.lifetimes.idle_timeout,
         }
     }
-}
-
-/// The one line an ended session leaves behind.
-fn audit(session: &SessionId, user: Option<&User>, why: EndReason) {
-    let user = user.map(User::as_str).unwrap_or_default();
-    let reason = why.as_str();
-    tracing::info!(%session, user, reason, "session ended");
 }

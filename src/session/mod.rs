@@ -13,7 +13,9 @@ mod token;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use credential::Seals;
-pub use manager::{EndReason, IssueError, Lifetimes, SessionManager, Vouched};
+pub use manager::{
+    EndReason, IssueError, Lifetimes, Observer, SessionEvent, SessionManager, Vouched,
+};
 pub use record::{InvalidUser, Moment, SealedSession, Session, User};
 pub use store::{SessionStore, StoreError, StoreErrorKind};
 pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};

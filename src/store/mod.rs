@@ -2,16 +2,17 @@
 //!
 //! [`open`] is the only place that knows which backends there are.
 
-mod deadline;
+mod instrumented;
 mod memory;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use deadline::Deadline;
+pub use instrumented::Instrumented;
 pub use memory::MemoryStore;
 
+use crate::metrics::Metrics;
 use crate::session::SessionStore;
 
 /// Which store, and what it needs to know.
@@ -72,12 +73,17 @@ impl fmt::Display for StoreConfig {
     }
 }
 
-/// Opens the store that `config` names, with a deadline on every call.
+/// Opens the store that `config` names, with a deadline on every call, each counted.
 #[must_use]
-pub fn open(config: &StoreConfig, timeout: Duration) -> Arc<dyn SessionStore> {
+pub fn open(
+    config: &StoreConfig,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+) -> Arc<dyn SessionStore> {
     match *config {
         StoreConfig::Memory { max_sessions } => {
-            Arc::new(Deadline::new(MemoryStore::new(max_sessions), timeout))
+            let store = MemoryStore::new(max_sessions);
+            Arc::new(Instrumented::new(store, timeout, metrics))
         }
     }
 }

@@ -17,6 +17,7 @@ mod check;
 mod faults;
 mod logout;
 mod logs;
+mod metrics;
 mod modules;
 mod readme;
 mod sealed;

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of this crate that it may name.
-const RULE: [(&str, &[&str]); 7] = [
+const RULE: [(&str, &[&str]); 8] = [
     ("session", &[]),
-    ("store", &["session"]),
-    ("http", &["session"]),
+    ("metrics", &[]),
+    ("store", &["metrics", "session"]),
+    ("http", &["metrics", "session"]),
     ("config", &["http", "server", "session", "store"]),
-    ("server", &["config", "http", "session", "store"]),
+    ("server", &["config", "http", "metrics", "session", "store"]),
     ("telemetry", &["config"]),
     ("healthcheck", &[]),
 ];

@@ -44,7 +44,10 @@ fn service() -> Service {
     let mut command = binary();
     command.env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN);
     // For the routes that exist only with it; the rest is the same.
-    command.env("NUXT_SESSION_PASSWORD", "a-password-of-at-least-32-characters");
+    command.env(
+        "NUXT_SESSION_PASSWORD",
+        "a-password-of-at-least-32-characters",
+    );
     Service::spawn(command)
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use neptun_auth::http::{self, App, CookieSettings, Draining};
-use neptun_auth::server::{Limits, Shutdown, serve};
+use neptun_auth::metrics::{Listener, Metrics};
+use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, serve};
 use neptun_auth::session::{
     Lifetimes, Moment, SealedSession, Session, SessionId, SessionManager, SessionStore, StoreError,
     StoreErrorKind, SystemClock, Timestamp, User,
 };
-use neptun_auth::store::{Deadline, MemoryStore};
+use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -126,12 +127,13 @@ impl FaultyService {
             inner: MemoryStore::new(1000),
             fault: Arc::clone(&fault),
         };
-        let deadline = Deadline::new(store, Duration::from_millis(200));
+        let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
+        let store = Instrumented::new(store, Duration::from_millis(200), Arc::clone(&metrics));
         let lifetimes = Lifetimes {
             session_ttl: Duration::from_hours(1),
             idle_timeout: None,
         };
-        let sessions = SessionManager::new(Arc::new(deadline), Arc::new(SystemClock), lifetimes);
+        let sessions = SessionManager::new(Arc::new(store), Arc::new(SystemClock), lifetimes);
         let sessions = Arc::new(sessions);
         let cookie = CookieSettings {
             name: "neptun-session".to_owned(),
@@ -150,6 +152,7 @@ impl FaultyService {
             token,
             draining.clone(),
             patience,
+            Arc::clone(&metrics),
         )
         .unwrap();
         let limits = Limits {
@@ -163,9 +166,16 @@ impl FaultyService {
         let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (public, admin) = (listen(), listen());
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
-        let service = http::public(app.clone(), &[]).unwrap();
-        runtime.spawn(serve(public, service, limits, never.clone()));
-        runtime.spawn(serve(admin, http::admin(app), limits, never));
+        let service = http::public(&app, &[]).unwrap();
+        let counts = ConnectionCounts::new(metrics, Listener::Public);
+        runtime.spawn(serve(
+            public,
+            service,
+            limits,
+            counts.clone(),
+            never.clone(),
+        ));
+        runtime.spawn(serve(admin, http::admin(&app), limits, counts, never));
         Self {
             fault,
             sessions,

@@ -1,0 +1,112 @@
+//! The decorator every store wears: no call may take longer than `--store-timeout`, and each is
+//! measured.
+//!
+//! A call that runs out of time is a failure of which nothing is known; whether it was applied
+//! is settled by asking again.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::metrics::{Metrics, StoreOperation};
+use crate::session::{
+    Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
+    User,
+};
+
+/// A store whose calls end in time and are counted.
+pub struct Instrumented<S> {
+    inner: S,
+    timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Instrumented<S> {
+    /// Gives every call to `inner` the same `timeout`.
+    pub const fn new(inner: S, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self {
+            inner,
+            timeout,
+            metrics,
+        }
+    }
+
+    async fn measured<T>(
+        &self,
+        operation: StoreOperation,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        let outcome = tokio::time::timeout(self.timeout, call)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::TimedOut, "timeout")));
+        let failure = outcome.as_ref().err().map(StoreError::class);
+        self.metrics.store_call(operation, failure, begun.elapsed());
+        outcome
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: SessionStore> SessionStore for Instrumented<S> {
+    async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
+        let call = self.inner.insert(session, at);
+        self.measured(StoreOperation::Insert, call).await
+    }
+
+    async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
+        let call = self.inner.find(id, at);
+        self.measured(StoreOperation::Find, call).await
+    }
+
+    async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
+        let call = self.inner.touch(id, at);
+        self.measured(StoreOperation::Touch, call).await
+    }
+
+    async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
+        let call = self.inner.delete(id, at);
+        self.measured(StoreOperation::Delete, call).await
+    }
+
+    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
+        let call = self.inner.list(user, at);
+        self.measured(StoreOperation::List, call).await
+    }
+
+    async fn delete_all(
+        &self,
+        user: &User,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let call = self.inner.delete_all(user, at, seals_until);
+        self.measured(StoreOperation::DeleteAll, call).await
+    }
+
+    async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
+        let call = self.inner.revoke_sealed(sealed, at);
+        self.measured(StoreOperation::RevokeSealed, call).await
+    }
+
+    async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
+        let call = self.inner.is_revoked(sealed, at);
+        self.measured(StoreOperation::IsRevoked, call).await
+    }
+
+    async fn sweep(&self, at: Moment) -> Result<(), StoreError> {
+        let call = self.inner.sweep(at);
+        self.measured(StoreOperation::Sweep, call).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let call = self.inner.ready();
+        self.measured(StoreOperation::Ready, call).await
+    }
+
+    fn approximate_len(&self) -> Option<u64> {
+        self.inner.approximate_len()
+    }
+}
