@@ -1,7 +1,7 @@
 //! What the domain asks of a place that keeps sessions: a contract in words.
 //!
 //! Each sentence of the contract has a case of the same name in the conformance suite
-//! (`tests/it/conformance.rs`), which every store passes. The adapters live in `store`.
+//! (`tests/it/conformance/`), which every store passes. The adapters live in `store`.
 
 use std::error::Error;
 use std::fmt;

@@ -1,73 +1,61 @@
 //! The store that keeps sessions in this process: fast, and forgotten at restart.
 //!
 //! Sessions lie in 4096 tables, each behind a lock of its own, picked by the digest; an index
-//! by user lies beside them in 256 more. What keeps the two in step:
+//! by user and the revocations of sealed sessions lie beside them in 4096 tables each. What keeps
+//! sessions and index in step:
 //!
 //! - An insert holds the user's lock while it enters the session in both, so whoever finds a
 //!   session in its table finds it in the index too.
 //! - Whoever takes a session out of its table, and that is exactly one, takes it out of the index.
-//! - Revoking all of a user holds the user's lock throughout: a login is before it or after it.
+//! - Revoking all of a user takes each session out of both under the user's lock, so of two that
+//!   do so at once neither returns before all are gone.
 //!
-//! Locks are taken in the order user, then session, and never two of a kind.
+//! Locks are taken in the order user, then session or revocation, and never two of a kind. None
+//! is held across an await.
 //!
-//! **Pauses.** Nothing holds a lock for longer than it takes to go through one table: about
-//! 2,400 sessions when ten million are kept. The longest of all sweep steps at ten million
-//! sessions is printed by `cargo bench --bench store`; see there for the figure.
+//! **Pauses.** Nothing holds a lock for longer than it takes to go through one table, about
+//! 2,400 sessions when ten million are kept, or through [`BATCH`] sessions of one user; nor does
+//! a sweep keep a thread for longer than [`BATCH`] sessions take. `cargo bench --bench store`
+//! prints the longest pauses at ten million sessions.
 
+mod tables;
+
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use hashbrown::{HashMap, HashTable};
-use parking_lot::Mutex;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::session::{
     Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
     User,
 };
+use tables::{Handle, Mark, Sessions, UserKey, Users, drop_over, handle_of};
 
-const SESSION_TABLES: usize = 4096;
-const USER_TABLES: usize = 256;
-const REVOCATION_TABLES: usize = 256;
+/// How many tables there are of each kind.
+const TABLES: usize = 4096;
 
 /// A whole round of [`sweep`](SessionStore::sweep) takes this many steps.
 const STEPS_A_ROUND: usize = 256;
 
-/// When the store is full it looks for sessions that are over at most this often, in
-/// milliseconds, so that a flood of logins cannot turn into a flood of sweeps.
-const FULL_SWEEP_INTERVAL: i64 = 1000;
+/// How many sessions are gone through before others are let at the lock or the thread.
+const BATCH: usize = 128;
 
-/// The session's place: the first eight bytes of its digest. Uniform, and not for an attacker
-/// to choose, since only tokens made here are ever entered. It is the hash in the session's
-/// table and all that the user index keeps.
-type Handle = u64;
-
-/// What is kept by user, behind one lock: the sessions' places, and the moment before which the
-/// user's sealed sessions are revoked.
-#[derive(Default)]
-struct UserTable {
-    handles: HashMap<User, Vec<Handle>>,
-    marks: HashMap<User, Mark>,
-}
-
-/// Sealed sessions created up to `not_before` are revoked; remembered until `until`.
-#[derive(Clone, Copy)]
-struct Mark {
-    not_before: Timestamp,
-    until: Timestamp,
-}
+type Revocations = HashMap<SessionId, Timestamp>;
 
 /// Sessions, and revocations of sealed ones, in this process' memory.
 pub struct MemoryStore {
-    sessions: Box<[Mutex<HashTable<Box<Session>>>]>,
-    users: Box<[Mutex<UserTable>]>,
-    revoked_until: Box<[Mutex<HashMap<SessionId, Timestamp>>]>,
+    sessions: Box<[Mutex<Sessions>]>,
+    users: Box<[Mutex<Users>]>,
+    revoked_until: Box<[Mutex<Revocations>]>,
     user_hasher: RandomState,
     max_sessions: u64,
     len: AtomicU64,
     next_step: AtomicUsize,
-    last_full_sweep: AtomicI64,
+    found_full_at: AtomicI64,
 }
 
 impl MemoryStore {
@@ -75,31 +63,40 @@ impl MemoryStore {
     #[must_use]
     pub fn new(max_sessions: u64) -> Self {
         Self {
-            sessions: (0..SESSION_TABLES).map(|_| Mutex::default()).collect(),
-            users: (0..USER_TABLES).map(|_| Mutex::default()).collect(),
-            revoked_until: (0..REVOCATION_TABLES).map(|_| Mutex::default()).collect(),
+            sessions: (0..TABLES).map(|_| Mutex::default()).collect(),
+            users: (0..TABLES).map(|_| Mutex::default()).collect(),
+            revoked_until: (0..TABLES).map(|_| Mutex::default()).collect(),
             user_hasher: RandomState::new(),
             max_sessions,
             len: AtomicU64::new(0),
             next_step: AtomicUsize::new(0),
-            last_full_sweep: AtomicI64::new(i64::MIN),
+            found_full_at: AtomicI64::new(i64::MIN),
         }
     }
 
-    fn table(&self, handle: Handle) -> &Mutex<HashTable<Box<Session>>> {
-        // The hash table below uses the low and the very high bits; these are others.
-        &self.sessions[(handle >> 40) as usize % SESSION_TABLES]
+    fn table(&self, handle: Handle) -> &Mutex<Sessions> {
+        &self.sessions[table_of(handle)]
     }
 
-    fn user_table(&self, user: &User) -> &Mutex<UserTable> {
-        &self.users[(self.user_hasher.hash_one(user) >> 40) as usize % USER_TABLES]
+    fn user_key(&self, user: &User) -> UserKey {
+        self.user_hasher.hash_one(user)
     }
 
-    fn revocations(&self, id: &SessionId) -> &Mutex<HashMap<SessionId, Timestamp>> {
-        &self.revoked_until[(handle_of(id) >> 40) as usize % REVOCATION_TABLES]
+    fn user_table(&self, key: UserKey) -> &Mutex<Users> {
+        &self.users[table_of(key)]
     }
 
-    /// Counts one more session or revocation in, unless the store is full.
+    /// The locked table of the user a sealed session names, if it names one.
+    fn user_of(&self, sealed: &SealedSession) -> Option<MutexGuard<'_, Users>> {
+        let user = sealed.user.as_ref()?;
+        Some(self.user_table(self.user_key(user)).lock())
+    }
+
+    fn revocations(&self, id: &SessionId) -> &Mutex<Revocations> {
+        &self.revoked_until[table_of(handle_of(id))]
+    }
+
+    /// Counts one more session, revocation or mark in, unless the store is full.
     fn reserve(&self) -> bool {
         self.len
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |len| {
@@ -108,98 +105,92 @@ impl MemoryStore {
             .is_ok()
     }
 
-    /// Whether this caller may look for room in a full store now.
-    fn may_sweep_fully(&self, at: Moment) -> bool {
-        let now = at.now.as_millis();
-        self.last_full_sweep
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-                (now.saturating_sub(last) >= FULL_SWEEP_INTERVAL).then_some(now)
-            })
-            .is_ok()
+    fn uncount(&self, gone: usize) {
+        self.len.fetch_sub(gone as u64, Ordering::Relaxed);
     }
 
+    /// As [`reserve`](Self::reserve), but a full store first looks for what is over. All callers
+    /// share the work of one round, and after one that found nothing the store stays full for a
+    /// while, so that a flood of logins cannot turn into a flood of sweeps.
     async fn reserve_or_sweep(&self, at: Moment) -> Result<(), StoreError> {
         if self.reserve() {
             return Ok(());
         }
-        if self.may_sweep_fully(at) {
-            for step in 0..STEPS_A_ROUND {
-                self.sweep_step(step, at);
-                tokio::task::yield_now().await;
+        let now = at.now.as_millis();
+        let pause = (self.max_sessions / 10_000).clamp(10, 1000);
+        // A distance and not a difference: a clock that was set back must not silence this.
+        if now.abs_diff(self.found_full_at.load(Ordering::Relaxed)) >= pause {
+            let first = self.next_step.load(Ordering::Relaxed);
+            while self.next_step.load(Ordering::Relaxed).wrapping_sub(first) < STEPS_A_ROUND {
+                self.sweep_step(at).await;
+                if self.reserve() {
+                    return Ok(());
+                }
             }
+            self.found_full_at.store(now, Ordering::Relaxed);
         }
-        self.reserve().then_some(()).ok_or_else(full)
+        Err(full())
     }
 
-    fn sweep_step(&self, step: usize, at: Moment) {
-        for tables in self.sessions.chunks(STEPS_A_ROUND) {
-            self.sweep_sessions(&tables[step], at);
+    /// Goes through the next few tables of each kind, and lets other tasks run after each.
+    async fn sweep_step(&self, at: Moment) {
+        let step = self.next_step.fetch_add(1, Ordering::Relaxed) % STEPS_A_ROUND;
+        for table in (step..TABLES).step_by(STEPS_A_ROUND) {
+            let over = |mark: &Mark| mark.until <= at.now;
+            self.uncount(drop_over(&mut self.users[table].lock().marks, over));
+            let over = |until: &Timestamp| *until <= at.now;
+            self.uncount(drop_over(&mut self.revoked_until[table].lock(), over));
+            self.sweep_sessions(&self.sessions[table], at).await;
         }
-        self.sweep_marks(&self.users[step % USER_TABLES], at);
-        self.sweep_revocations(&self.revoked_until[step % REVOCATION_TABLES], at);
     }
 
-    fn sweep_marks(&self, table: &Mutex<UserTable>, at: Moment) {
-        let mut table = table.lock();
-        let over = table.marks.extract_if(|_, mark| mark.until <= at.now);
-        self.uncount(over.count());
-        shrink_map(&mut table.marks);
-    }
-
-    fn sweep_revocations(&self, table: &Mutex<HashMap<SessionId, Timestamp>>, at: Moment) {
-        let mut table = table.lock();
-        let over = table.extract_if(|_, until| *until <= at.now);
-        self.uncount(over.count());
-        shrink_map(&mut table);
-    }
-
-    fn sweep_sessions(&self, table: &Mutex<HashTable<Box<Session>>>, at: Moment) {
-        let mut over: Vec<Box<Session>> = Vec::new();
-        {
-            let mut table = table.lock();
-            over.extend(table.extract_if(|session| !at.is_live(session)));
-            if is_sparse(table.capacity(), table.len()) {
-                table.shrink_to(0, |session| handle_of(&session.id));
+    async fn sweep_sessions(&self, table: &Mutex<Sessions>, at: Moment) {
+        let mut end = usize::MAX;
+        while end > 0 {
+            // No await before all are forgotten: the future may be dropped at any.
+            let over = table.lock().take_over(&mut end, BATCH, at);
+            for session in over {
+                self.forget(&session);
             }
-        }
-        for session in over {
-            self.forget(&session);
+            tokio::task::yield_now().await;
         }
     }
 
-    /// Takes a session out of its table.
-    fn take(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<Box<Session>> {
-        let mut table = self.table(handle).lock();
-        let entry = table.find_entry(handle, |session| is_it(session)).ok()?;
-        Some(entry.remove().0)
+    /// A copy of the session at `handle`, if it is the one.
+    fn look(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<Session> {
+        self.table(handle).lock().get(handle, is_it).cloned()
+    }
+
+    /// Takes the session at `handle` out of its table, if it is the one.
+    fn take(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<Session> {
+        self.table(handle).lock().take(handle, is_it)
     }
 
     /// What remains to be done for a session that was just taken out of its table.
     fn forget(&self, session: &Session) {
         self.uncount(1);
-        let handle = handle_of(&session.id);
-        let mut table = self.user_table(&session.user).lock();
-        if let Some(handles) = table.handles.get_mut(&session.user) {
-            if let Some(position) = handles.iter().position(|known| *known == handle) {
-                handles.swap_remove(position);
-            }
-            if handles.is_empty() {
-                table.handles.remove(&session.user);
-                shrink_map(&mut table.handles);
-            }
-        }
+        let key = self.user_key(&session.user);
+        let entry = (key, handle_of(&session.id));
+        self.user_table(key).lock().index.remove(&entry);
     }
 
-    /// Sets the user's mark, or moves it forward.
-    fn mark(&self, table: &mut UserTable, user: &User, mark: Mark) -> Result<(), StoreError> {
+    /// Sets the user's mark, or moves it forward. `reserved` says whether there is room for one.
+    fn mark(
+        &self,
+        (key, user): (UserKey, &User),
+        table: &mut Users,
+        mark: Mark,
+        reserved: bool,
+    ) -> Result<(), StoreError> {
         if let Some(known) = table.marks.get_mut(user) {
             known.not_before = known.not_before.max(mark.not_before);
             known.until = known.until.max(mark.until);
+            self.uncount(usize::from(reserved));
             return Ok(());
         }
-        // A user with sessions is about to lose them, so there will be room.
-        if !self.reserve() {
-            if !table.handles.contains_key(user) {
+        if !reserved {
+            // A user with sessions is about to lose them, so there will be room.
+            if table.handles_from(key, 0).next().is_none() {
                 return Err(full());
             }
             self.len.fetch_add(1, Ordering::Relaxed);
@@ -208,15 +199,13 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn uncount(&self, gone: usize) {
-        self.len.fetch_sub(gone as u64, Ordering::Relaxed);
-    }
-
     /// How many users are in the index; for tests that look for leaks.
     #[must_use]
     pub fn indexed_users(&self) -> usize {
-        let indexed = |table: &Mutex<UserTable>| table.lock().handles.len();
-        self.users.iter().map(indexed).sum()
+        let keys = |table: &Mutex<Users>| -> HashSet<UserKey> {
+            table.lock().index.iter().map(|(key, _)| *key).collect()
+        };
+        self.users.iter().map(|table| keys(table).len()).sum()
     }
 }
 
@@ -224,61 +213,53 @@ impl MemoryStore {
 impl SessionStore for MemoryStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
         self.reserve_or_sweep(at).await?;
-        let handle = handle_of(&session.id);
-        let mut table = self.user_table(&session.user).lock();
-        // The session shares the index' copy of its user's name.
-        let entry = table.handles.entry(session.user.clone());
-        let user = entry.key().clone();
-        entry.or_default().push(handle);
-        self.table(handle).lock().insert_unique(
-            handle,
-            Box::new(Session { user, ..session }),
-            |session| handle_of(&session.id),
-        );
+        let (key, handle) = (self.user_key(&session.user), handle_of(&session.id));
+        let mut users = self.user_table(key).lock();
+        // All sessions of a user share one copy of the name.
+        let sibling = users
+            .handles_from(key, 0)
+            .next()
+            .and_then(|handle| self.look(handle, |sibling| sibling.user == session.user));
+        let user = sibling.map_or_else(|| session.user.clone(), |sibling| sibling.user);
+        if self.table(handle).lock().add(Session { user, ..session }) {
+            users.index.insert((key, handle));
+        } else {
+            // Asked again.
+            self.uncount(1);
+        }
         Ok(())
     }
 
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let handle = handle_of(id);
-        let table = self.table(handle).lock();
-        let found = table.find(handle, |session| session.id == *id);
-        Ok(found
-            .filter(|session| at.is_live(session))
-            .map(|session| (**session).clone()))
+        let found = self.look(handle_of(id), |session| session.id == *id);
+        Ok(found.filter(|session| at.is_live(session)))
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
-        let handle = handle_of(id);
-        let mut table = self.table(handle).lock();
-        let found = table.find_mut(handle, |session| session.id == *id);
-        let live = found.filter(|session| at.is_live(session));
-        Ok(live
-            .map(|session| session.last_seen_at = session.last_seen_at.max(at.now))
-            .is_some())
+        let mut table = self.table(handle_of(id)).lock();
+        let found = table.get_mut(id);
+        let Some(live) = found.filter(|session| at.is_live(session)) else {
+            return Ok(false);
+        };
+        live.last_seen_at = live.last_seen_at.max(at.now);
+        Ok(true)
     }
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let handle = handle_of(id);
-        let removed = self.take(handle, |session| session.id == *id);
+        let removed = self.take(handle_of(id), |session| session.id == *id);
         Ok(removed.and_then(|session| {
             self.forget(&session);
-            at.is_live(&session).then_some(*session)
+            at.is_live(&session).then_some(session)
         }))
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
-        let index = self.user_table(user).lock();
-        let mut sessions: Vec<Session> = Vec::new();
-        for &handle in index.handles.get(user).into_iter().flatten() {
-            let table = self.table(handle).lock();
-            let found = table.find(handle, |session| is_indexed_as(session, handle, user));
-            sessions.extend(
-                found
-                    .filter(|session| at.is_live(session))
-                    .map(|session| (**session).clone()),
-            );
-        }
-        drop(index);
+        let key = self.user_key(user);
+        let mut sessions = Vec::new();
+        for_each_handle(&mut self.user_table(key).lock(), key, |_, handle| {
+            let found = self.look(handle, |session| is_indexed_as(session, handle, user));
+            sessions.extend(found.filter(|session| at.is_live(session)));
+        });
         sessions.sort_by_key(|session| (session.created_at, session.id));
         Ok(sessions)
     }
@@ -289,37 +270,37 @@ impl SessionStore for MemoryStore {
         at: Moment,
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
-        let mut table = self.user_table(user).lock();
+        let reserved = seals_until.is_some() && self.reserve_or_sweep(at).await.is_ok();
+        let key = self.user_key(user);
+        let mut users = self.user_table(key).lock();
         if let Some(until) = seals_until {
-            self.mark(
-                &mut table,
-                user,
-                Mark {
-                    not_before: at.now,
-                    until,
-                },
-            )?;
+            let not_before = at.now;
+            let mark = Mark { not_before, until };
+            self.mark((key, user), &mut users, mark, reserved)?;
         }
         let mut ended = Vec::new();
-        for handle in table.handles.remove(user).unwrap_or_default() {
-            let removed = self.take(handle, |session| is_indexed_as(session, handle, user));
-            if let Some(session) = removed {
+        for_each_handle(&mut users, key, |users, handle| {
+            let taken = self.take(handle, |session| is_indexed_as(session, handle, user));
+            // What another has taken is his to remove from the index.
+            if let Some(session) = taken {
+                users.index.remove(&(key, handle));
                 self.uncount(1);
-                ended.extend(at.is_live(&session).then_some(*session));
+                ended.extend(at.is_live(&session).then_some(session));
             }
-        }
+        });
         Ok(ended)
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
+        // Asked before there need be room: a full store can still say that it was over already.
+        if sealed.expires_at <= at.now || self.is_revoked(sealed, at).await? {
+            return Ok(false);
+        }
         self.reserve_or_sweep(at).await?;
         // The user's lock is held throughout: revoking all of the user is before this or after.
-        let table = sealed
-            .user
-            .as_ref()
-            .map(|user| self.user_table(user).lock());
+        let users = self.user_of(sealed);
         let mut revocations = self.revocations(&sealed.id).lock();
-        let over = table.as_ref().is_some_and(|table| table.covers(sealed))
+        let over = users.as_ref().is_some_and(|users| users.covers(sealed))
             || revocations.contains_key(&sealed.id);
         if over {
             self.uncount(1);
@@ -330,19 +311,14 @@ impl SessionStore for MemoryStore {
     }
 
     async fn is_revoked(&self, sealed: &SealedSession, _at: Moment) -> Result<bool, StoreError> {
-        let table = sealed
-            .user
-            .as_ref()
-            .map(|user| self.user_table(user).lock());
-        Ok(table.is_some_and(|table| table.covers(sealed))
-            || self.revocations(&sealed.id).lock().contains_key(&sealed.id))
+        let by_user = self
+            .user_of(sealed)
+            .is_some_and(|users| users.covers(sealed));
+        Ok(by_user || self.revocations(&sealed.id).lock().contains_key(&sealed.id))
     }
 
     async fn sweep(&self, at: Moment) -> Result<(), StoreError> {
-        if self.len.load(Ordering::Relaxed) > 0 {
-            let step = self.next_step.fetch_add(1, Ordering::Relaxed);
-            self.sweep_step(step % STEPS_A_ROUND, at);
-        }
+        self.sweep_step(at).await;
         Ok(())
     }
 
@@ -355,11 +331,25 @@ impl SessionStore for MemoryStore {
     }
 }
 
-impl UserTable {
-    /// Whether this sealed session of one of the table's users was revoked with its user's others.
-    fn covers(&self, sealed: &SealedSession) -> bool {
-        let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
-        mark.is_some_and(|mark| sealed.created_at <= mark.not_before)
+/// Goes through a user's sessions under the lock of the table, and lets others that wait for it
+/// in between: a user with a million sessions is no reason for everyone to stand still. It never
+/// awaits, so the call it serves cannot be dropped half-way.
+fn for_each_handle(
+    users: &mut MutexGuard<'_, Users>,
+    key: UserKey,
+    mut visit: impl FnMut(&mut Users, Handle),
+) {
+    let mut first = 0;
+    loop {
+        let batch: Vec<Handle> = users.handles_from(key, first).take(BATCH).collect();
+        for handle in &batch {
+            visit(users, *handle);
+        }
+        match batch.get(BATCH - 1).and_then(|last| last.checked_add(1)) {
+            Some(next) => first = next,
+            None => return,
+        }
+        MutexGuard::bump(users);
     }
 }
 
@@ -367,20 +357,9 @@ fn full() -> StoreError {
     StoreError::new(StoreErrorKind::Full, "max_sessions")
 }
 
-/// Whether a table of this capacity is worth making smaller.
-fn is_sparse(capacity: usize, len: usize) -> bool {
-    capacity > 4 * len.max(16)
-}
-
-fn shrink_map<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
-    if is_sparse(map.capacity(), map.len()) {
-        map.shrink_to_fit();
-    }
-}
-
-fn handle_of(id: &SessionId) -> Handle {
-    let first_eight = id.as_bytes().first_chunk().copied();
-    Handle::from_le_bytes(first_eight.unwrap_or_default())
+/// Which table. The hash tables inside use the low and the very high bits; these are others.
+const fn table_of(hash: u64) -> usize {
+    (hash >> 40) as usize % TABLES
 }
 
 fn is_indexed_as(session: &Session, handle: Handle, user: &User) -> bool {

@@ -14,6 +14,7 @@
 
 mod admin;
 mod check;
+mod conformance;
 mod faults;
 mod logout;
 mod logs;
