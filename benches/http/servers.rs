@@ -68,7 +68,10 @@ impl Server {
             admin,
         };
         let begun = Instant::now();
-        while TcpStream::connect(public).is_err() {
+        while [public, admin]
+            .iter()
+            .any(|address| TcpStream::connect(address).is_err())
+        {
             assert!(begun.elapsed() < Duration::from_mins(1), "it did not start");
             std::thread::yield_now();
         }
