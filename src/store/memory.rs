@@ -14,6 +14,8 @@
 //! 2,400 sessions when ten million are kept. The longest of all sweep steps at ten million
 //! sessions is printed by `cargo bench --bench store`; see there for the figure.
 
+mod journaled;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -52,10 +54,25 @@ struct UserTable {
 }
 
 /// Sealed sessions created up to `not_before` are revoked; remembered until `until`.
-#[derive(Clone, Copy)]
-struct Mark {
-    not_before: Timestamp,
-    until: Timestamp,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) not_before: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+impl Mark {
+    /// The mark that both of these set: each moment only moves forward.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            not_before: self.not_before.max(other.not_before),
+            until: self.until.max(other.until),
+        }
+    }
+
+    /// Whether it revokes this sealed session of its user.
+    pub(super) fn covers(self, sealed: &SealedSession) -> bool {
+        sealed.created_at <= self.not_before
+    }
 }
 
 /// Sessions, and revocations of sealed ones, in this process' memory.
@@ -193,8 +210,7 @@ impl MemoryStore {
     /// Sets the user's mark, or moves it forward.
     fn mark(&self, table: &mut UserTable, user: &User, mark: Mark) -> Result<(), StoreError> {
         if let Some(known) = table.marks.get_mut(user) {
-            known.not_before = known.not_before.max(mark.not_before);
-            known.until = known.until.max(mark.until);
+            *known = known.and(mark);
             return Ok(());
         }
         // A user with sessions is about to lose them, so there will be room.
@@ -359,7 +375,7 @@ impl UserTable {
     /// Whether this sealed session of one of the table's users was revoked with its user's others.
     fn covers(&self, sealed: &SealedSession) -> bool {
         let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
-        mark.is_some_and(|mark| sealed.created_at <= mark.not_before)
+        mark.is_some_and(|mark| mark.covers(sealed))
     }
 }
 
