@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -54,6 +55,9 @@ pub struct FileConfig {
     pub max_sessions: u64,
     /// How many calls may share a commit; with 1, each has an fsync to itself.
     pub max_batch: usize,
+    /// How long a fault is left alone before the disk is tried again. Reopening reads the whole
+    /// file, so it must not be done for every call.
+    pub retry_after: Duration,
 }
 
 impl FileConfig {
@@ -63,6 +67,7 @@ impl FileConfig {
         Self {
             max_sessions,
             max_batch: 4096,
+            retry_after: Duration::from_millis(500),
         }
     }
 }
@@ -75,8 +80,7 @@ pub enum OpenError {
     Locked(PathBuf),
     /// Its contents are not what was written, or were never ours.
     #[error(
-        "session file {}: damaged or no session file ({why}). It was not touched: restore it \
-         from a copy, or move it away to start without sessions (everybody has to log in again, \
+        "session file {}: damaged or no session file ({why}): restore it from a copy, or move it away to start without sessions (everybody has to log in again, \
          and revoked sealed cookies are valid again)",
         path.display()
     )]
@@ -155,7 +159,7 @@ impl FileStore {
         let journal = Journal::open(device, |row| replay(row, &memory))
             .map_err(|why| OpenError::at(path, why))?;
         let (calls, received) = sync_channel(MAX_WAITING);
-        let writer = Writer::new(Arc::clone(&memory), journal, received, config.max_batch);
+        let writer = Writer::new(Arc::clone(&memory), journal, received, config);
         let writer = std::thread::Builder::new()
             .name("session-file".into())
             .spawn(move || writer.run())

@@ -5,7 +5,7 @@
 //! holds in [`Journal`]; this is the order between the two, and what follows a fault:
 //!
 //! 1. Every caller of the failed batch hears of it, and the memory stays as it was.
-//! 2. Calls that change anything are refused at once, for [`RETRY_AFTER`].
+//! 2. Calls that change anything are refused at once, for a while.
 //! 3. The next call has the journal reopened. Should the disk hold the failed batch after all,
 //!    the memory is brought up to it: "after an `Err`, a change may or may not have been
 //!    applied". Then everything goes on as before.
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::FileConfig;
 use super::batch::{Batch, Reply, unavailable};
 use super::entry::Entry;
 use super::journal::{Fault, Journal, Unreadable};
@@ -26,10 +27,6 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many last uses may wait; one more and they are written at once.
 const MAX_SEEN: usize = 8192;
-
-/// How long a fault is left alone before the disk is tried again. Reopening reads the whole
-/// file, so it must not be done for every call.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Rows beyond one and a half times what is live are dropped from the front, and this many are
 /// always allowed, so that a small journal is not churned.
@@ -57,7 +54,7 @@ pub(super) struct Writer {
     memory: Arc<MemoryStore>,
     journal: Journal,
     calls: Receiver<Call>,
-    max_batch: usize,
+    config: FileConfig,
     seen: HashMap<SessionId, Timestamp>,
     seen_due: Instant,
     /// When the journal failed last.
@@ -72,13 +69,13 @@ impl Writer {
         memory: Arc<MemoryStore>,
         journal: Journal,
         calls: Receiver<Call>,
-        max_batch: usize,
+        config: FileConfig,
     ) -> Self {
         Self {
             memory,
             journal,
             calls,
-            max_batch: max_batch.max(1),
+            config,
             seen: HashMap::new(),
             seen_due: Instant::now(),
             failed_at: None,
@@ -132,7 +129,7 @@ impl Writer {
         // Those just answered are about to call again; a fraction of a commit spent on waiting
         // for them saves them a whole one.
         let until = Instant::now() + (self.last_commit / 4).min(MAX_LINGER);
-        while calls.len() < self.max_batch {
+        while calls.len() < self.config.max_batch {
             let next = if calls.len() < self.expected {
                 let wait = until.saturating_duration_since(Instant::now());
                 self.calls.recv_timeout(wait).ok()
@@ -244,7 +241,7 @@ impl Writer {
             return Ok(());
         }
         if let Some((at, fault)) = &self.failed_at
-            && at.elapsed() < RETRY_AFTER
+            && at.elapsed() < self.config.retry_after
         {
             return Err(Arc::clone(fault));
         }
