@@ -206,14 +206,14 @@ async fn a_full_store_refuses_and_makes_room_of_what_is_over() {
 
 #[tokio::test]
 async fn the_file_stays_small_while_sessions_come_and_go() {
-    const WINDOW: u64 = 4_000;
+    const WINDOW: u64 = 2_000;
     let disk = Disk::with(Vec::new());
     let store = Arc::new(open(&disk));
     let callers = (0..64).map(|caller| {
         let (store, disk) = (Arc::clone(&store), Arc::clone(&disk));
         tokio::spawn(async move {
             let mut at_first = 0;
-            for number in (caller..WINDOW * 10).step_by(64) {
+            for number in (caller..WINDOW * 6).step_by(64) {
                 store.insert(session(number, "ann"), AT).await.unwrap();
                 if number >= WINDOW {
                     let over = id(number - WINDOW);
