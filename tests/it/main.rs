@@ -1,5 +1,5 @@
-//! The tests of the service from outside, in one binary.
-
+//! Everything that is tested from outside, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conformance;
 mod file;

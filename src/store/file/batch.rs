@@ -47,6 +47,11 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn insert(&mut self, session: Session, at: Moment, reply: Reply<()>) {
+        if self.keeps(&session.id) {
+            // The same again, after an error that hid a success: one row is enough, and two would
+            // both be carried along for ever.
+            return self.answer(reply, ());
+        }
         if !self.has_room_or_sweeps(at) {
             return refuse(reply);
         }
@@ -87,7 +92,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn revoke_sealed(&mut self, sealed: &SealedSession, at: Moment, reply: Reply<bool>) {
-        if self.is_revoked(sealed) {
+        if sealed.expires_at <= at.now || self.is_revoked(sealed) {
             return self.answer(reply, false);
         }
         if !self.has_room_or_sweeps(at) {
@@ -148,13 +153,19 @@ impl<'a> Batch<'a> {
 
     /// Takes the session out, over or not, unless this batch has done so already.
     fn end(&mut self, id: &SessionId) -> Option<Session> {
-        if self.removed.contains(id) {
-            return None;
-        }
-        let session = self.added.remove(id).or_else(|| self.memory.peek(id))?;
+        let session = match self.added.remove(id) {
+            None if self.removed.contains(id) => None,
+            None => self.memory.peek(id),
+            added => added,
+        }?;
         self.removed.insert(*id);
         self.entries.push(Entry::Ended { id: *id });
         Some(session)
+    }
+
+    fn keeps(&self, id: &SessionId) -> bool {
+        let was_kept = || self.memory.peek(id).is_some();
+        self.added.contains_key(id) || (!self.removed.contains(id) && was_kept())
     }
 
     fn end_those(&mut self, ids: Vec<SessionId>) {

@@ -10,7 +10,7 @@ use neptun_auth::store::file::Device;
 
 /// What a failing call leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub(crate) enum Flavour {
     /// Nothing was done.
     Refused,
     /// It was done, and reported as failed.
@@ -87,13 +87,13 @@ impl State {
 
 /// The disk.
 #[derive(Debug, Default)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     state: Mutex<State>,
     unstuck: Condvar,
 }
 
 impl Disk {
-    pub(super) fn with(image: Vec<u8>) -> Arc<Self> {
+    pub(crate) fn with(image: Vec<u8>) -> Arc<Self> {
         let state = State {
             cache: image.clone(),
             disk: image,
@@ -106,7 +106,7 @@ impl Disk {
     }
 
     /// After `calls_before` more calls, the next one fails; and all later ones, if `for_ever`.
-    pub(super) fn fail(&self, calls_before: u64, for_ever: bool, flavour: Flavour) {
+    pub(crate) fn fail(&self, calls_before: u64, for_ever: bool, flavour: Flavour) {
         self.state.lock().unwrap().fault = Some(Fault {
             calls_before,
             for_ever,
@@ -115,24 +115,24 @@ impl Disk {
     }
 
     /// No call fails from now on.
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.state.lock().unwrap().fault = None;
     }
 
     /// Calls so far.
-    pub(super) fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.state.lock().unwrap().calls
     }
 
     /// Whether syncs hang.
-    pub(super) fn stick(&self, is_stuck: bool) {
+    pub(crate) fn stick(&self, is_stuck: bool) {
         self.state.lock().unwrap().is_stuck = is_stuck;
         self.unstuck.notify_all();
     }
 
     /// What is there after the power was cut now: what was synced, and of the rest a part that
     /// depends on `seed`, the last of it perhaps torn.
-    pub(super) fn power_cut(&self, seed: u64) -> Vec<u8> {
+    pub(crate) fn power_cut(&self, seed: u64) -> Vec<u8> {
         let state = self.state.lock().unwrap();
         let mut image = state.disk.clone();
         let mut random = seed;

@@ -1,7 +1,7 @@
 //! What the file store promises beyond the contract of all stores: that it survives.
 
 mod crash;
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod place;
 
