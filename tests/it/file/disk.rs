@@ -124,10 +124,10 @@ impl Disk {
         self.state.lock().unwrap().calls
     }
 
-    /// Whether syncs hang.
-    pub(crate) fn stick(&self, is_stuck: bool) {
-        self.state.lock().unwrap().is_stuck = is_stuck;
-        self.unstuck.notify_all();
+    /// Syncs hang until what this returns is dropped.
+    pub(crate) fn stick(&self) -> Stuck<'_> {
+        self.state.lock().unwrap().is_stuck = true;
+        Stuck(self)
     }
 
     /// What is there after the power was cut now: what was synced, and of the rest a part that
@@ -166,6 +166,16 @@ impl Disk {
             (Some(_), _) => {}
         }
         Err(failed())
+    }
+}
+
+/// A disk whose syncs hang.
+pub(crate) struct Stuck<'a>(&'a Disk);
+
+impl Drop for Stuck<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap().is_stuck = false;
+        self.0.unstuck.notify_all();
     }
 }
 

@@ -99,6 +99,16 @@ async fn one_fault(image: Vec<u8>, calls_before: u64, for_ever: bool, flavour: F
     disk.heal();
     store.ready().await.unwrap();
     holds(&store, &first, &format!("{when}, healed")).await;
+    let restarted = open(&Disk::with(disk.power_cut(0)));
+    for of in ["ann", "bob"] {
+        let (now, then) = (numbers_of(&store, of), numbers_of(&restarted, of));
+        assert_eq!(now.await, then.await, "{when}: memory and disk");
+    }
+    assert_eq!(
+        store.is_revoked(&sealed(), AT).await.unwrap(),
+        restarted.is_revoked(&sealed(), AT).await.unwrap(),
+        "{when}: memory and disk"
+    );
     let was_live = is_live(&store, 1).await;
     let again = Outcome::of_each_call(&store).await;
     // Asking again settles it: ended now if it was live, and never handed out twice.
@@ -214,22 +224,23 @@ async fn a_power_cut_brings_no_acknowledged_logout_back() {
         })
     });
     let callers: Vec<_> = callers.collect();
-    let mut cuts = Vec::new();
-    for seed in 0.. {
+    let mut cuts: Vec<(HashSet<u64>, Vec<u8>)> = Vec::new();
+    let mut looked_at = 0;
+    while looked_at < SESSIONS / 2 {
         // First who was answered, then the cut.
         let answered = acknowledged.lock().unwrap().clone();
         let is_last = answered.len() as u64 == SESSIONS / 2;
-        cuts.push((answered, disk.power_cut(seed)));
-        if is_last {
-            break;
+        if is_last || answered.len() as u64 >= looked_at + 25 {
+            looked_at = answered.len() as u64;
+            cuts.push((answered, disk.power_cut(cuts.len() as u64)));
         }
         tokio::task::yield_now().await;
     }
     for caller in callers {
         caller.await.unwrap();
     }
-    let step = cuts.len().div_ceil(40);
-    for (answered, image) in cuts.into_iter().rev().step_by(step) {
+    assert!(cuts.len() > 5, "{} cuts", cuts.len());
+    for (answered, image) in cuts {
         let store = open(&Disk::with(image));
         for number in answered {
             assert!(!is_live(&store, number).await, "session {number} is back");
@@ -244,7 +255,7 @@ async fn a_power_cut_brings_no_acknowledged_logout_back() {
 async fn a_disk_that_hangs_keeps_no_read_waiting() {
     let disk = Disk::with(four_sessions().await);
     let store = Arc::new(open(&disk));
-    disk.stick(true);
+    let stuck = disk.stick();
     let ending = Arc::clone(&store);
     let ending = tokio::spawn(async move { ending.delete(&id(1), AT).await });
     let given_up = Arc::clone(&store);
@@ -256,7 +267,7 @@ async fn a_disk_that_hangs_keeps_no_read_waiting() {
     assert!(!ending.is_finished(), "answered before it was on disk");
     given_up.abort();
     assert!(given_up.await.is_err());
-    disk.stick(false);
+    drop(stuck);
     assert!(ending.await.unwrap().unwrap().is_some());
     store.ready().await.unwrap();
     assert!(
@@ -269,14 +280,14 @@ async fn a_disk_that_hangs_keeps_no_read_waiting() {
 async fn of_many_at_once_exactly_one_ends_a_session() {
     let disk = Disk::with(four_sessions().await);
     let store = Arc::new(open(&disk));
-    disk.stick(true);
+    let stuck = disk.stick();
     let callers = (0..100).map(|_| {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.delete(&id(1), AT).await.unwrap().is_some() })
     });
     let callers: Vec<_> = callers.collect();
     tokio::task::yield_now().await;
-    disk.stick(false);
+    drop(stuck);
     let mut ended = 0;
     for caller in callers {
         ended += usize::from(caller.await.unwrap());
