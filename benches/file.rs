@@ -83,14 +83,15 @@ struct Load {
 }
 
 impl Load {
-    fn start(store: &Arc<FileStore>, from: u64) -> Self {
+    /// `next` is the session to be ended next.
+    fn start(store: &Arc<FileStore>, next: &Arc<AtomicU64>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let callers = (0..CALLERS).map(|caller| {
-            let (store, stop) = (Arc::clone(store), Arc::clone(&stop));
+        let callers = (0..CALLERS).map(|_| {
+            let (store, stop, next) = (Arc::clone(store), Arc::clone(&stop), Arc::clone(next));
             tokio::spawn(async move {
-                let mut ended = 0;
+                let mut ended = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
-                    let id = id(from + caller + ended * CALLERS);
+                    let id = id(next.fetch_add(1, Ordering::Relaxed));
                     assert!(store.delete(&id, AT).await.unwrap().is_some());
                     ended += 1;
                 }
@@ -104,14 +105,14 @@ impl Load {
         }
     }
 
-    /// Ended in all, and a second.
-    async fn stop(self) -> (u64, f64) {
+    /// How many a second were ended.
+    async fn stop(self) -> f64 {
         self.stop.store(true, Ordering::Relaxed);
-        let mut ended = 0;
+        let mut ended = 0_u64;
         for caller in self.callers {
             ended += caller.await.unwrap();
         }
-        (ended, ended as f64 / self.since.elapsed().as_secs_f64())
+        ended as f64 / self.since.elapsed().as_secs_f64()
     }
 }
 
@@ -120,17 +121,14 @@ async fn logouts(path: &Path, kept: u64) {
     insert(&store, 0..kept).await;
     store.close().await.unwrap();
     drop(store);
-    let mut from = 0;
+    let next = Arc::new(AtomicU64::new(0));
     // In turns, so that whatever else the machine does hits both alike.
     let mut rates = [(); 2].map(|()| Vec::new());
     for round in 0..6 {
         let store = open(path, [1, 4096][round % 2]);
-        let load = Load::start(&store, from);
+        let load = Load::start(&store, &next);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let (ended, rate) = load.stop().await;
-        // Callers advance at their own pace, so leave room.
-        from += ended * 2;
-        rates[round % 2].push(rate);
+        rates[round % 2].push(load.stop().await);
     }
     let [alone, sharing] = rates.map(|mut rates| {
         rates.sort_unstable_by(f64::total_cmp);
@@ -165,12 +163,12 @@ async fn reads_beside(path: &Path, kept: u64) {
     let store = open(path, 4096);
     insert(&store, 0..kept).await;
     let (mut quiet, mut beside) = (Vec::new(), Vec::new());
-    let mut from = 0;
+    let next = Arc::new(AtomicU64::new(0));
     for _ in 0..5 {
         quiet.push(find_p50(&store, kept).await);
-        let load = Load::start(&store, from);
+        let load = Load::start(&store, &next);
         beside.push(find_p50(&store, kept).await);
-        from += load.stop().await.0 * 2;
+        load.stop().await;
     }
     quiet.sort_unstable();
     beside.sort_unstable();

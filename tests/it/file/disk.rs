@@ -237,7 +237,8 @@ impl Device for Disk {
             return Err(failed());
         }
         state.flush();
-        state.cache = state.disk.clone();
+        let State { cache, disk, .. } = &mut *state;
+        cache.clone_from(disk);
         Ok(())
     }
 }
