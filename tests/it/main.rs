@@ -16,6 +16,7 @@ mod admin;
 mod check;
 mod conformance;
 mod faults;
+mod file;
 mod logout;
 mod logs;
 mod metrics;

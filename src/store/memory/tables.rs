@@ -137,6 +137,13 @@ impl Sessions {
         }
     }
 
+    /// The ids of the sessions that are over.
+    pub(super) fn ids_over(&self, at: Moment) -> impl Iterator<Item = SessionId> {
+        let sessions = self.chunks.0.iter().flatten();
+        let over = sessions.filter(move |session| !at.is_live(session));
+        over.map(|session| session.id)
+    }
+
     /// Takes out up to `most` sessions that are over. It goes from `*end` to the front, so that
     /// those that move have been looked at, and leaves in `*end` where to go on: 0 when done.
     pub(super) fn take_over(&mut self, end: &mut usize, most: usize, at: Moment) -> Vec<Session> {
@@ -166,10 +173,25 @@ pub(super) struct Users {
 }
 
 /// Sealed sessions created up to `not_before` are revoked; remembered until `until`.
-#[derive(Clone, Copy)]
-pub(super) struct Mark {
-    pub(super) not_before: Timestamp,
-    pub(super) until: Timestamp,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Mark {
+    pub(in crate::store) not_before: Timestamp,
+    pub(in crate::store) until: Timestamp,
+}
+
+impl Mark {
+    /// The mark that both of these set: each moment only moves forward.
+    pub(in crate::store) fn and(self, other: Self) -> Self {
+        Self {
+            not_before: self.not_before.max(other.not_before),
+            until: self.until.max(other.until),
+        }
+    }
+
+    /// Whether it revokes this sealed session of its user.
+    pub(in crate::store) fn covers(self, sealed: &SealedSession) -> bool {
+        sealed.created_at <= self.not_before
+    }
 }
 
 impl Users {
@@ -182,7 +204,7 @@ impl Users {
     /// Whether this sealed session of one of the users here was revoked with its user's others.
     pub(super) fn covers(&self, sealed: &SealedSession) -> bool {
         let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
-        mark.is_some_and(|mark| sealed.created_at <= mark.not_before)
+        mark.is_some_and(|mark| mark.covers(sealed))
     }
 }
 
