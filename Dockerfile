@@ -13,10 +13,12 @@ WORKDIR /build
 COPY . .
 # Static, with glibc: `scratch` has no libraries. A flag for the target must not reach build scripts
 # and procedural macros, which cannot be static; naming the target, even the host's own, keeps it
-# from them. The host is asked, so that the same file builds on amd64 and arm64.
+# from them. The host is asked, so that the same file builds on amd64 and arm64. Cargo goes by file
+# times: without the touch, sources older than the cache's last build would pass for built already.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     set -eu; \
+    touch src/*.rs; \
     host=$(rustc --print host-tuple); \
     RUSTFLAGS='-C target-feature=+crt-static' \
         cargo build --release --locked --bin neptun-auth --target "$host"; \
