@@ -93,6 +93,18 @@ impl Conn {
         self.judge(answer.map_err(|_| timed_out()))
     }
 
+    /// The same to a node that a key's slot is just moving to, which only takes it after `ASKING`.
+    pub(super) async fn send_asking<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<T, StoreError> {
+        let mut both = redis::pipe();
+        both.cmd("ASKING").add_command(command.clone());
+        let answers = self.send_all(&both, deadline).await?;
+        self.read(answers.into_iter().nth(1))
+    }
+
     /// Sends one command whose answer nobody needs, if there is room to do so at once.
     pub(super) fn hint(&self, mut command: Cmd) {
         command.set_no_response(true);

@@ -1,7 +1,7 @@
 //! Making a connection: find the server, connect, log in, see that it is one that can be used.
 //!
 //! redis-rs speaks the protocol; the socket is ours, so that its options and every deadline are.
-//! Called by `link` alone, one call at a time. Never retries, and holds no state but which Sentinel
+//! Called by `link` and `cluster`. Never retries, and holds no state but which Sentinel
 //! answered last.
 
 use std::sync::OnceLock;
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, InfoDict, RedisConnectionInfo, RedisError};
+use redis::{
+    AsyncConnectionConfig, Cmd, FromRedisValue, InfoDict, RedisConnectionInfo, RedisError,
+};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -136,23 +138,40 @@ impl Dialer {
         name: &str,
         session: &RedisConnectionInfo,
     ) -> Result<Conn, StoreError> {
-        let asking = async {
-            let (mut mux, driver) = self.open(sentinel, session).await?;
-            let mut ask = redis::cmd("SENTINEL");
-            ask.arg("get-master-addr-by-name").arg(name);
-            let answer = tokio::select! {
-                answer = ask.query_async::<Option<(String, u16)>>(&mut mux) => answer,
-                () = driver => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
-            };
-            answer.map_err(store_error)
-        };
-        let master = within(self.limit / 2, asking).await?;
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("get-master-addr-by-name").arg(name);
+        let master: Option<(String, u16)> = self.ask_as(sentinel, &ask, session).await?;
         let (host, port) = master.ok_or(unavailable("sentinel"))?;
         self.connect(&Endpoint { host, port }).await
     }
 
+    /// Asks this very server one thing, on a connection for that.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        endpoint: &Endpoint,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        self.ask_as(endpoint, command, &self.session).await
+    }
+
+    async fn ask_as<T: FromRedisValue>(
+        &self,
+        endpoint: &Endpoint,
+        command: &Cmd,
+        session: &RedisConnectionInfo,
+    ) -> Result<T, StoreError> {
+        within(self.limit / 2, async {
+            let (mut mux, driver) = self.open(endpoint, session).await?;
+            tokio::select! {
+                answer = command.query_async(&mut mux) => answer.map_err(store_error),
+                () = driver => Err(unavailable("io")),
+            }
+        })
+        .await
+    }
+
     /// Connects to this very server and sees what it is.
-    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Conn, StoreError> {
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Conn, StoreError> {
         within(self.limit, async {
             let (mux, driver) = self.open(endpoint, &self.session).await?;
             // From here on dropping the connection closes it.

@@ -2,12 +2,13 @@
 //!
 //! This file is the contract of [`SessionStore`] in terms of commands; `layout` says which keys
 //! there are and why no crash between two commands hurts. Below it: `scripts` (the Lua), `servers`
-//! (which server, which connection), `link` (one connection kept up), `conn` (one connection),
+//! (which server, which connection; `cluster` and `slot` if they are many), `link` (one connection kept up), `conn` (one connection),
 //! `dial` and `tls` (making one), `durability` (what the server promises), `error` and `url`.
 //! Nothing is cached, and nothing that changes a session is ever sent twice.
 //!
 //! Needs Redis 6.2 or any Valkey (`GETDEL`). Redis expires keys by itself, so sweeping does nothing.
 
+mod cluster;
 mod conn;
 mod dial;
 mod durability;
@@ -16,6 +17,7 @@ mod layout;
 mod link;
 mod scripts;
 mod servers;
+mod slot;
 mod tls;
 mod url;
 
@@ -84,7 +86,7 @@ impl RedisStore {
     #[must_use]
     pub fn open(config: RedisConfig) -> Self {
         let layout = Layout::new(config.prefix);
-        let servers = Servers::open(&config.url, &layout, config.wait_replicas, config.timeout);
+        let servers = Servers::open(config.url, &layout, config.wait_replicas, config.timeout);
         Self {
             shared: Arc::new(Shared {
                 servers,

@@ -1,8 +1,8 @@
 //! Which server has a key, and on which of its connections a command goes.
 //!
-//! Reads are repeated once if their connection broke under them; what changes something never is.
-//! With replicas to wait for, changes have a connection of their own: `WAIT` holds up everything
-//! behind it.
+//! Reads are repeated once if their connection broke under them. What changes something is sent
+//! again only when a cluster's node says that it did nothing and another has the key. With
+//! replicas to wait for, changes have a connection of their own: `WAIT` holds up what is behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::Instant;
 
+use super::cluster::{Cluster, Map, redirection};
 use super::conn::Conn;
 use super::dial::Dialer;
 use super::error::is_broken_connection;
 use super::layout::Layout;
 use super::link::{Doubts, Link, Patience};
-use super::url::{self, RedisUrl};
+use super::url::{self, Endpoint, RedisUrl};
 use crate::session::StoreError;
 
 /// No attempt at a connection takes longer, so that one which began just before the server came
@@ -25,41 +26,115 @@ const LONGEST_DIAL: Duration = Duration::from_millis(800);
 
 /// Everything that holds keys of ours.
 pub(super) struct Servers {
-    server: Server,
+    arrangement: Arrangement,
     wait_replicas: usize,
+}
+
+enum Arrangement {
+    One(Place),
+    Cluster(Cluster),
 }
 
 /// One server that holds keys.
 pub(super) struct Server {
     reads: Link,
     writes: Option<Link>,
-    fence: String,
+}
+
+/// A server, and the fence of ours that lies on it.
+#[derive(Clone)]
+pub(super) struct Place {
+    server: Arc<Server>,
+    fence: Arc<str>,
+}
+
+/// How servers are connected to, alike for all of a store.
+pub(super) struct Opening {
+    url: RedisUrl,
+    wait_replicas: usize,
+    timeout: Duration,
+}
+
+impl Opening {
+    fn limit(&self) -> Duration {
+        self.timeout.min(LONGEST_DIAL)
+    }
+
+    /// How long a caller waits for what is being connected to for the first time.
+    pub(super) fn patience(&self) -> Duration {
+        (self.timeout / 4).min(Duration::from_millis(250))
+    }
+
+    pub(super) fn dialer(&self, endpoint: Endpoint) -> Dialer {
+        Dialer::to_server(&self.url, endpoint, self.limit())
+    }
+
+    /// Starts to connect to the server at this address.
+    pub(super) fn server(&self, endpoint: Endpoint) -> Arc<Server> {
+        self.server_through(self.dialer(endpoint))
+    }
+
+    fn server_through(&self, dialer: Dialer) -> Arc<Server> {
+        let dialer = Arc::new(dialer);
+        let patience = Patience {
+            redial: self.patience(),
+            probe: self.patience(),
+        };
+        let reads = Link::open(Arc::clone(&dialer), patience, Doubts::Warned);
+        let writes = (self.wait_replicas > 0).then(|| {
+            // A probe may have to wait behind a `WAIT`, which takes up to a call's time.
+            let patience = Patience {
+                probe: self.timeout + patience.probe,
+                ..patience
+            };
+            Link::open(dialer, patience, Doubts::Silent)
+        });
+        Arc::new(Server { reads, writes })
+    }
+}
+
+impl Place {
+    pub(super) const fn new(server: Arc<Server>, fence: Arc<str>) -> Self {
+        Self { server, fence }
+    }
+
+    pub(super) fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server)
+    }
 }
 
 impl Servers {
     /// Starts to connect; returns at once.
     pub(super) fn open(
-        url: &RedisUrl,
+        url: RedisUrl,
         layout: &Layout,
         wait_replicas: usize,
         timeout: Duration,
     ) -> Self {
-        let limit = timeout.min(LONGEST_DIAL);
-        let dialer = match &url.servers {
-            url::Servers::One(endpoint) => Dialer::to_server(url, endpoint.clone(), limit),
+        let servers = url.servers.clone();
+        let opening = Opening {
+            url,
+            wait_replicas,
+            timeout,
+        };
+        let one = |dialer| {
+            let server = opening.server_through(dialer);
+            Arrangement::One(Place::new(server, layout.fence(0).into()))
+        };
+        let arrangement = match servers {
+            url::Servers::One(endpoint) => one(opening.dialer(endpoint)),
             url::Servers::Sentinel { sentinels, master } => {
-                Dialer::to_master(url, sentinels.clone(), master.clone(), limit)
+                let limit = opening.limit();
+                one(Dialer::to_master(&opening.url, sentinels, master, limit))
             }
-            url::Servers::Cluster(_) => todo!(),
+            url::Servers::Cluster(seeds) => {
+                Arrangement::Cluster(Cluster::open(seeds, layout, opening))
+            }
         };
         Self {
-            server: Server::open(dialer, layout.fence(0), wait_replicas, timeout),
+            arrangement,
             wait_replicas,
         }
-    }
-
-    fn holding(&self, _key: &str) -> &Server {
-        &self.server
     }
 
     /// Asks the server that holds `key`.
@@ -69,19 +144,39 @@ impl Servers {
         command: &Cmd,
         deadline: Instant,
     ) -> Result<T, StoreError> {
-        let reads = &self.holding(key).reads;
-        let first = reads.conn(deadline).await?.send(command, deadline).await;
-        match first {
+        match self.read_once(key, command, deadline).await {
             Err(error) if is_broken_connection(&error) => {
-                reads.conn(deadline).await?.send(command, deadline).await
+                self.read_once(key, command, deadline).await
             }
             answer => answer,
         }
     }
 
+    async fn read_once<T: FromRedisValue>(
+        &self,
+        key: &str,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<T, StoreError> {
+        let (mut route, mut stop) = Route::start(self, key, deadline).await?;
+        loop {
+            let conn = stop.place.server.reads.conn(deadline).await;
+            let answer = match conn {
+                Ok(conn) => stop.send(&conn, command, deadline).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Err(error) => stop = route.after(error).await?,
+                answer => return answer,
+            }
+        }
+    }
+
     /// Sends the server that holds `key` something that it may miss.
     pub(super) async fn hint(&self, key: &str, command: Cmd, deadline: Instant) {
-        if let Ok(conn) = self.holding(key).reads.conn(deadline).await {
+        if let Ok((_, stop)) = Route::start(self, key, deadline).await
+            && let Ok(conn) = stop.place.server.reads.conn(deadline).await
+        {
             conn.hint(command);
         }
     }
@@ -95,40 +190,32 @@ impl Servers {
         }
     }
 
-    /// Whether the servers answer; gives back why to doubt what they promise, if there is cause.
+    /// Whether the servers answer, all of them; gives back why to doubt what they promise, if there
+    /// is cause.
     pub(super) async fn ping(&self, deadline: Instant) -> Result<Option<String>, StoreError> {
-        let ping = redis::cmd("PING");
-        let server = &self.server;
-        let conn = server.reads.conn(deadline).await?;
-        let _: redis::Value = conn.send(&ping, deadline).await?;
-        if let Some(writes) = &server.writes {
-            writes.conn(deadline).await?;
+        let places: Vec<Place> = match &self.arrangement {
+            Arrangement::One(place) => vec![place.clone()],
+            Arrangement::Cluster(cluster) => {
+                cluster.map(deadline).await?.places().cloned().collect()
+            }
+        };
+        let pings = places.iter().map(|place| place.server.ping(deadline));
+        let answers = futures_util::future::try_join_all(pings).await;
+        if let (Err(error), Arrangement::Cluster(cluster)) = (&answers, &self.arrangement) {
+            cluster.doubt(error);
         }
-        Ok(conn.doubt.clone())
+        Ok(answers?.into_iter().flatten().next())
     }
 }
 
 impl Server {
-    fn open(dialer: Dialer, fence: String, wait_replicas: usize, timeout: Duration) -> Self {
-        let dialer = Arc::new(dialer);
-        let patience = Patience {
-            redial: (timeout / 4).min(Duration::from_millis(250)),
-            probe: (timeout / 4).min(Duration::from_millis(300)),
-        };
-        let reads = Link::open(Arc::clone(&dialer), patience, Doubts::Warned);
-        let writes = (wait_replicas > 0).then(|| {
-            // A probe may have to wait behind a `WAIT`, which takes up to a call's time.
-            let patience = Patience {
-                probe: timeout + patience.probe,
-                ..patience
-            };
-            Link::open(dialer, patience, Doubts::Silent)
-        });
-        Self {
-            reads,
-            writes,
-            fence,
+    async fn ping(&self, deadline: Instant) -> Result<Option<String>, StoreError> {
+        let conn = self.reads.conn(deadline).await?;
+        let _: redis::Value = conn.send(&redis::cmd("PING"), deadline).await?;
+        if let Some(writes) = &self.writes {
+            writes.conn(deadline).await?;
         }
+        Ok(conn.doubt.clone())
     }
 
     fn for_changes(&self) -> &Link {
@@ -136,25 +223,132 @@ impl Server {
     }
 }
 
+/// The way of one command: where the key is, and if a cluster's node says that it is elsewhere,
+/// there, but no further.
+struct Route<'a> {
+    key: &'a str,
+    deadline: Instant,
+    in_cluster: Option<(&'a Cluster, Arc<Map>)>,
+    redirected: bool,
+}
+
+/// Where a command is to be sent.
+struct Stop {
+    place: Place,
+    /// The key is only about to come here.
+    asking: bool,
+}
+
+impl<'a> Route<'a> {
+    async fn start(
+        servers: &'a Servers,
+        key: &'a str,
+        deadline: Instant,
+    ) -> Result<(Self, Stop), StoreError> {
+        let mut route = Self {
+            key,
+            deadline,
+            in_cluster: None,
+            redirected: false,
+        };
+        let place = match &servers.arrangement {
+            Arrangement::One(place) => place.clone(),
+            Arrangement::Cluster(cluster) => {
+                let map = cluster.map(deadline).await?;
+                let place = map.place_of(key).cloned();
+                route.in_cluster = Some((cluster, map));
+                place.inspect_err(|error| cluster.doubt(error))?
+            }
+        };
+        let asking = false;
+        Ok((route, Stop { place, asking }))
+    }
+
+    /// Where to go after this error; the error itself if that is nowhere.
+    async fn after(&mut self, error: StoreError) -> Result<Stop, StoreError> {
+        let Some((cluster, map)) = &self.in_cluster else {
+            return Err(error);
+        };
+        let once_more = redirection(&error).filter(|_| !self.redirected);
+        self.redirected = true;
+        let stop = match once_more {
+            Some(for_now) if for_now.once => {
+                let place = map.place_at(&for_now.to).cloned();
+                let asking = true;
+                place.map(|place| Stop { place, asking })
+            }
+            Some(_) => {
+                cluster.doubt(&error);
+                let map = cluster.map_after(map, self.deadline).await?;
+                let place = map.place_of(self.key).cloned();
+                let asking = false;
+                place.ok().map(|place| Stop { place, asking })
+            }
+            None => None,
+        };
+        if stop.is_none() {
+            cluster.doubt(&error);
+        }
+        stop.ok_or(error)
+    }
+}
+
+impl Stop {
+    async fn send<T: FromRedisValue>(
+        &self,
+        conn: &Conn,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<T, StoreError> {
+        if self.asking {
+            conn.send_asking(command, deadline).await
+        } else {
+            conn.send(command, deadline).await
+        }
+    }
+}
+
 /// Some writes, and one confirmation of them all by the replicas.
 pub(super) struct Change<'a> {
     servers: &'a Servers,
     deadline: Instant,
-    written: Mutex<Vec<(Arc<Conn>, &'a Server)>>,
+    written: Mutex<Vec<(Arc<Conn>, Arc<str>)>>,
 }
 
 impl Change<'_> {
-    /// Has the server that holds `key` do this. It was done, wholly or not at all, whatever comes
-    /// back; it is never sent twice.
+    /// Has the server that holds `key` do this. After an error it may have been done, but not
+    /// twice.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         key: &str,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let server = self.servers.holding(key);
-        let conn = server.for_changes().conn(self.deadline).await?;
-        self.remember(&conn, server);
-        conn.send(command, self.deadline).await
+        let (mut route, mut stop) = Route::start(self.servers, key, self.deadline).await?;
+        loop {
+            let conn = stop.place.server.for_changes().conn(self.deadline).await;
+            let answer = match conn {
+                Ok(conn) => {
+                    let answer = stop.send(&conn, command, self.deadline).await;
+                    // One that only said where to go has written nothing.
+                    if answer.as_ref().err().and_then(redirection).is_none() {
+                        self.remember(&conn, &stop.place.fence);
+                    }
+                    answer
+                }
+                Err(error) => Err(error),
+            };
+            match answer {
+                Err(error) => stop = route.after(error).await?,
+                answer => return answer,
+            }
+        }
+    }
+
+    fn remember(&self, conn: &Arc<Conn>, fence: &Arc<str>) {
+        let mut written = self.written.lock();
+        if !written.iter().any(|(known, _)| Arc::ptr_eq(known, conn)) {
+            written.push((Arc::clone(conn), Arc::clone(fence)));
+        }
     }
 
     /// Waits for the replicas, if there are any to wait for: on the very connections that wrote.
@@ -166,17 +360,12 @@ impl Change<'_> {
         let written = self.written.into_inner();
         let confirming = written
             .iter()
-            .map(|(conn, server)| conn.confirm(replicas, &server.fence, self.deadline));
-        futures_util::future::try_join_all(confirming).await?;
-        Ok(())
-    }
-}
-
-impl<'a> Change<'a> {
-    fn remember(&self, conn: &Arc<Conn>, server: &'a Server) {
-        let mut written = self.written.lock();
-        if !written.iter().any(|(known, _)| Arc::ptr_eq(known, conn)) {
-            written.push((Arc::clone(conn), server));
+            .map(|(conn, fence)| conn.confirm(replicas, fence, self.deadline));
+        let confirmed = futures_util::future::try_join_all(confirming).await;
+        if let (Err(error), Arrangement::Cluster(cluster)) = (&confirmed, &self.servers.arrangement)
+        {
+            cluster.doubt(error);
         }
+        confirmed.map(drop)
     }
 }

@@ -1,6 +1,8 @@
 //! The Redis store on real servers: what the contract's own suite does not see.
 
 mod at_rest;
+pub(crate) mod backends;
+mod cluster;
 mod outage;
 mod promises;
 mod replicas;
