@@ -4,7 +4,7 @@
 //! Called by `link` and `cluster`. Never retries, and holds no state but which Sentinel
 //! answered last.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -17,13 +17,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::conn::Conn;
 use super::durability::Promises;
 use super::error::{store_error, unavailable};
-use super::tls;
-use super::url::{Endpoint, Login, RedisUrl, TlsRoots};
+use super::tls::{self, Secure};
+use super::url::{Endpoint, Login, RedisUrl};
 use crate::session::StoreError;
 
 /// How many commands may be on their way to the socket; above it callers wait, within their time.
@@ -40,7 +39,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 pub(super) struct Dialer {
     to: Address,
     session: RedisConnectionInfo,
-    secure: Secure,
+    secure: Arc<Secure>,
     limit: Duration,
 }
 
@@ -55,18 +54,17 @@ enum Address {
     },
 }
 
-/// TLS, if asked for. The roots are read at the first use, and again until that succeeds.
-struct Secure {
-    roots: Option<TlsRoots>,
-    connector: OnceLock<TlsConnector>,
-}
-
 type Driver = BoxFuture<'static, ()>;
 
 impl Dialer {
     /// Reaches the server at `endpoint` in the way `url` says; no attempt takes longer than `limit`.
-    pub(super) fn to_server(url: &RedisUrl, endpoint: Endpoint, limit: Duration) -> Self {
-        Self::new(url, Address::Fixed(endpoint), limit)
+    pub(super) fn to_server(
+        url: &RedisUrl,
+        endpoint: Endpoint,
+        secure: Arc<Secure>,
+        limit: Duration,
+    ) -> Self {
+        Self::new(url, Address::Fixed(endpoint), secure, limit)
     }
 
     /// Reaches the master that the Sentinels name.
@@ -74,6 +72,7 @@ impl Dialer {
         url: &RedisUrl,
         sentinels: Vec<Endpoint>,
         name: String,
+        secure: Arc<Secure>,
         limit: Duration,
     ) -> Self {
         let to = Address::Master {
@@ -82,17 +81,14 @@ impl Dialer {
             preferred: AtomicUsize::new(0),
             session: login(&url.sentinel_login),
         };
-        Self::new(url, to, limit)
+        Self::new(url, to, secure, limit)
     }
 
-    fn new(url: &RedisUrl, to: Address, limit: Duration) -> Self {
+    fn new(url: &RedisUrl, to: Address, secure: Arc<Secure>, limit: Duration) -> Self {
         Self {
             to,
             session: login(&url.login).set_db(url.db),
-            secure: Secure {
-                roots: url.tls.clone(),
-                connector: OnceLock::new(),
-            },
+            secure,
             limit,
         }
     }
@@ -201,19 +197,6 @@ impl Dialer {
         let encrypted = connector.connect(name, socket).await;
         let encrypted = encrypted.map_err(|error| unavailable("tls").caused_by(error))?;
         speak(session, encrypted).await
-    }
-}
-
-impl Secure {
-    fn connector(&self) -> Result<Option<&TlsConnector>, StoreError> {
-        let Some(roots) = &self.roots else {
-            return Ok(None);
-        };
-        if let Some(connector) = self.connector.get() {
-            return Ok(Some(connector));
-        }
-        let connector = tls::connector(roots)?;
-        Ok(Some(self.connector.get_or_init(|| connector)))
     }
 }
 

@@ -344,6 +344,7 @@ impl Shared {
     ) -> Result<Vec<Session>, StoreError> {
         let deadline = self.deadline();
         let change = self.servers.change(deadline);
+        change.include_all().await?;
         let ids = self.listed(user, deadline).await?;
         let mut ended = Vec::new();
         for some in ids.chunks(AT_ONCE) {

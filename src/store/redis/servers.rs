@@ -17,6 +17,7 @@ use super::dial::Dialer;
 use super::error::is_broken_connection;
 use super::layout::Layout;
 use super::link::{Doubts, Link, Patience};
+use super::tls::Secure;
 use super::url::{self, Endpoint, RedisUrl};
 use crate::session::StoreError;
 
@@ -51,6 +52,7 @@ pub(super) struct Place {
 /// How servers are connected to, alike for all of a store.
 pub(super) struct Opening {
     url: RedisUrl,
+    secure: Arc<Secure>,
     wait_replicas: usize,
     timeout: Duration,
 }
@@ -66,7 +68,8 @@ impl Opening {
     }
 
     pub(super) fn dialer(&self, endpoint: Endpoint) -> Dialer {
-        Dialer::to_server(&self.url, endpoint, self.limit())
+        let secure = Arc::clone(&self.secure);
+        Dialer::to_server(&self.url, endpoint, secure, self.limit())
     }
 
     /// Starts to connect to the server at this address.
@@ -113,6 +116,7 @@ impl Servers {
     ) -> Self {
         let servers = url.servers.clone();
         let opening = Opening {
+            secure: Arc::new(Secure::new(url.tls.clone())),
             url,
             wait_replicas,
             timeout,
@@ -124,8 +128,9 @@ impl Servers {
         let arrangement = match servers {
             url::Servers::One(endpoint) => one(opening.dialer(endpoint)),
             url::Servers::Sentinel { sentinels, master } => {
-                let limit = opening.limit();
-                one(Dialer::to_master(&opening.url, sentinels, master, limit))
+                let (secure, limit) = (Arc::clone(&opening.secure), opening.limit());
+                let dialer = Dialer::to_master(&opening.url, sentinels, master, secure, limit);
+                one(dialer)
             }
             url::Servers::Cluster(seeds) => {
                 Arrangement::Cluster(Cluster::open(seeds, layout, opening))
@@ -190,15 +195,19 @@ impl Servers {
         }
     }
 
-    /// Whether the servers answer, all of them; gives back why to doubt what they promise, if there
-    /// is cause.
-    pub(super) async fn ping(&self, deadline: Instant) -> Result<Option<String>, StoreError> {
-        let places: Vec<Place> = match &self.arrangement {
+    async fn places(&self, deadline: Instant) -> Result<Vec<Place>, StoreError> {
+        Ok(match &self.arrangement {
             Arrangement::One(place) => vec![place.clone()],
             Arrangement::Cluster(cluster) => {
                 cluster.map(deadline).await?.places().cloned().collect()
             }
-        };
+        })
+    }
+
+    /// Whether the servers answer, all of them; gives back why to doubt what they promise, if there
+    /// is cause.
+    pub(super) async fn ping(&self, deadline: Instant) -> Result<Option<String>, StoreError> {
+        let places = self.places(deadline).await?;
         let pings = places.iter().map(|place| place.server.ping(deadline));
         let answers = futures_util::future::try_join_all(pings).await;
         if let (Err(error), Arrangement::Cluster(cluster)) = (&answers, &self.arrangement) {
@@ -349,6 +358,19 @@ impl Change<'_> {
         if !written.iter().any(|(known, _)| Arc::ptr_eq(known, conn)) {
             written.push((Arc::clone(conn), Arc::clone(fence)));
         }
+    }
+
+    /// Has the confirmation cover every server, also those that this change has nothing to do at:
+    /// an earlier attempt may have done it there and not been confirmed.
+    pub(super) async fn include_all(&self) -> Result<(), StoreError> {
+        if self.servers.wait_replicas == 0 {
+            return Ok(());
+        }
+        for place in self.servers.places(self.deadline).await? {
+            let conn = place.server.for_changes().conn(self.deadline).await?;
+            self.remember(&conn, &place.fence);
+        }
+        Ok(())
     }
 
     /// Waits for the replicas, if there are any to wait for: on the very connections that wrote.

@@ -3,7 +3,7 @@
 //! Roots are the system's (or `SSL_CERT_FILE`'s) or those of one file. Knows nothing of Redis.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -15,8 +15,35 @@ use super::error::unavailable;
 use super::url::TlsRoots;
 use crate::session::StoreError;
 
+/// TLS, if asked for. The roots are read at the first use, and again until that succeeds.
+pub(super) struct Secure {
+    roots: Option<TlsRoots>,
+    connector: OnceLock<TlsConnector>,
+}
+
+impl Secure {
+    pub(super) const fn new(roots: Option<TlsRoots>) -> Self {
+        Self {
+            roots,
+            connector: OnceLock::new(),
+        }
+    }
+
+    /// What makes connections secure; `None` if they are not to be.
+    pub(super) fn connector(&self) -> Result<Option<&TlsConnector>, StoreError> {
+        let Some(roots) = &self.roots else {
+            return Ok(None);
+        };
+        if let Some(connector) = self.connector.get() {
+            return Ok(Some(connector));
+        }
+        let connector = connector(roots)?;
+        Ok(Some(self.connector.get_or_init(|| connector)))
+    }
+}
+
 /// What makes TLS connections that trust these roots.
-pub(super) fn connector(roots: &TlsRoots) -> Result<TlsConnector, StoreError> {
+fn connector(roots: &TlsRoots) -> Result<TlsConnector, StoreError> {
     let roots = match roots {
         TlsRoots::System => system_roots()?,
         TlsRoots::File(path) => roots_in(path)?,

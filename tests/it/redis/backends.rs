@@ -50,8 +50,8 @@ async fn on(url: String, server: Arc<impl Send + Sync + 'static>) -> Backend {
     until_ready(&store).await;
     Backend {
         store: Arc::new(store),
-        rounds: 25,
-        histories: 48,
+        rounds: 10,
+        histories: 24,
         _owned: Box::new(server),
     }
 }

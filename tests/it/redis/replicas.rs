@@ -33,7 +33,10 @@ async fn of_sixteen_who_end_one_session_over_two_of_us_exactly_one_is_told() {
             let store = Arc::clone(&stores[racer % 2]);
             tokio::spawn(async move { store.delete(&id, present()).await.unwrap() })
         });
-        let winners = join_all(racers).await.into_iter().flat_map(Result::unwrap);
+        let winners = join_all(racers)
+            .await
+            .into_iter()
+            .filter_map(Result::unwrap);
         assert_eq!(winners.count(), 1);
     }
 }
@@ -123,8 +126,10 @@ async fn a_frozen_replica(brand: Brand) {
     assert_eq!(kind_of(answer), unconfirmed);
     let answer = in_time(store.insert(fresh_session("anna"), present())).await;
     assert_eq!(kind_of(answer), unconfirmed);
-    let answer = in_time(store.delete_all(&other.user, present(), None)).await;
-    assert_eq!(kind_of(answer), unconfirmed);
+    for _ in 0..2 {
+        let answer = in_time(store.delete_all(&other.user, present(), None)).await;
+        assert_eq!(kind_of(answer), unconfirmed);
+    }
 
     // Fifty at once pay for the silence once, and reads do not pay at all.
     let callers = (0..50).map(|_| {

@@ -91,10 +91,12 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log)
             .spawn();
-        self.process =
-            Some(process.unwrap_or_else(|error| {
-                panic!("{:?} cannot be started: {error}", binary(self.brand))
-            }));
+        self.process = Some(process.unwrap_or_else(|error| {
+            panic!(
+                "{} cannot be started: {error}",
+                binary(self.brand).display()
+            )
+        }));
     }
 
     fn has(&self, argument: &str) -> bool {
