@@ -22,6 +22,7 @@ mod logs;
 mod metrics;
 mod modules;
 mod readme;
+mod redis;
 mod sealed;
 mod settings;
 mod support;
