@@ -14,6 +14,7 @@ mod middleware;
 mod ops;
 mod origin;
 mod route;
+mod trace;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -24,3 +24,4 @@ mod readme;
 mod sealed;
 mod settings;
 mod support;
+mod traces;
