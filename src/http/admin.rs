@@ -11,7 +11,9 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::OffsetDateTime;
@@ -54,6 +56,7 @@ fn bearer_token(header: &[u8]) -> Option<&[u8]> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct IssueRequest {
     user: String,
+    #[serde(default, deserialize_with = "whole_number")]
     ttl_seconds: Option<i64>,
 }
 
@@ -88,6 +91,24 @@ pub(super) async fn issue(
         expires_at: rfc3339(session.expires_at),
     };
     Ok((StatusCode::CREATED, Json(issued)))
+}
+
+/// A number without a fraction, however it is written: `3600.0` is an integer to JSON Schema, and
+/// what languages write that know no other numbers. Out of range becomes out of bounds.
+fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let as_text = |float: f64| {
+        let is_whole = float.fract() == 0.0;
+        is_whole.then(|| format!("{float:.0}"))
+    };
+    let text = match number.as_i64() {
+        Some(integer) => return Ok(Some(integer)),
+        None => number.as_f64().and_then(as_text),
+    };
+    let text = text.ok_or_else(|| D::Error::custom("not a whole number"))?;
+    Ok(Some(text.parse().unwrap_or(i64::MAX)))
 }
 
 /// 1 second to 36500 days.
