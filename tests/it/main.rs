@@ -20,6 +20,7 @@ mod logout;
 mod logs;
 mod metrics;
 mod modules;
+mod openapi;
 mod readme;
 mod sealed;
 mod settings;
