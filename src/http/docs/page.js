@@ -27,10 +27,11 @@
     it?.$ref ? it.$ref.slice(2).split("/").reduce((at, key) => at[key], api) : it;
 
   const json = (value) => {
-    const parts = JSON.stringify(value, null, 2).split(/("(?:[^"\\]|\\.)*"(?:\s*:)?)/);
+    const parts = JSON.stringify(value, null, 2).split(/("(?:[^"\\]|\\.)*":?|[\w.+-]+)/);
     return parts.map((part, i) => {
-      if (i % 2 === 0) return /[^\s{}[\],]/.test(part) ? make("span", { class: "other" }, part) : part;
-      return make("span", { class: part.endsWith(":") ? "key" : "string" }, part);
+      if (i % 2 === 0) return part;
+      const kind = part.endsWith(":") ? "key" : part.startsWith('"') ? "string" : "other";
+      return make("span", { class: kind }, part);
     });
   };
   const body = (kind, value) =>
@@ -46,7 +47,7 @@
     if (it.items) return `array of ${schema.items.$ref?.split("/").pop() ?? typeOf(it.items)}`;
     const limits = [
       it.minimum != null && `${it.minimum} to ${it.maximum ?? "…"}`,
-      it.maxLength && `${it.minLength ?? 0} to ${it.maxLength} characters`,
+      it.maxLength && `${it.minLength < it.maxLength ? `${it.minLength} to ` : ""}${it.maxLength} characters`,
       it.const && `always ${it.const}`,
       it.format === "date-time" && "RFC 3339",
     ].filter(Boolean);
@@ -85,10 +86,12 @@
     const schema = Object.values(it.content ?? {})[0]?.schema;
     const head = make("summary", {},
       make("span", { class: `code s${status[0]}` }, status), make("span", {}, prose(it.description)));
-    const inside = make("div", {},
-      headers.length ? table(["Header", "", "Example"], headers) : null,
-      content(it), isError ? null : shape(schema));
-    return make("details", isError ? {} : { open: "" }, head, inside);
+    const inside = [
+      ...(headers.length ? [table(["Header", "", "Example"], headers)] : []),
+      ...content(it), ...(isError ? [] : shape(schema)),
+    ];
+    if (!inside.length) return make("details", { class: "plain" }, head);
+    return make("details", isError ? {} : { open: "" }, head, make("div", {}, inside));
   };
 
   const needs = (operation) => (operation.security ?? []).flatMap(Object.keys).map((name) => {
