@@ -9,12 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::uri::{Authority, PathAndQuery};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tower::{Service, ServiceExt as _};
@@ -53,7 +54,7 @@ where
         + Clone
         + Send
         + 'static,
-    B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -76,9 +77,7 @@ where
                 // RFC 9110, 8.6: not on a 204; the router puts it there for HEAD.
                 headers.remove(CONTENT_LENGTH);
             }
-            headers.insert(X_REQUEST_ID, id);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            put_common_headers(headers, id);
             if edge.varies {
                 headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
             }
@@ -87,6 +86,68 @@ where
             }
             Ok(response)
         })
+    }
+}
+
+fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// An answer to what never becomes a request, in the shape of all other errors, as bytes.
+pub struct Refusal(Response);
+
+impl Refusal {
+    /// The refusal that goes with `status`.
+    #[must_use]
+    pub fn of(status: StatusCode) -> Self {
+        let error = match status {
+            StatusCode::SERVICE_UNAVAILABLE => ApiError::TooManyConnections,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::HeadTooLarge,
+            StatusCode::URI_TOO_LONG => ApiError::TargetTooLong,
+            _ => ApiError::NotHttp,
+        };
+        let mut response = error.into_response();
+        let id = RequestContext::of(response.headers()).id();
+        put_common_headers(response.headers_mut(), id);
+        Self(response)
+    }
+
+    /// The whole answer.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        let status = self.0.status();
+        let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
+        let (headers, body) = self.into_parts();
+        bytes.extend([&headers[..], b"\r\n", &body].concat());
+        bytes
+    }
+
+    /// The HTTP library's own refusal, `said`, completed with headers and body; `None` if it
+    /// says something else.
+    #[must_use]
+    pub fn completing(said: &[u8]) -> Option<Vec<u8>> {
+        let said = std::str::from_utf8(said).ok()?;
+        let status = said.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+        let (before, after) = said.split_once("content-length: 0\r\n")?;
+        let (headers, body) = Self::of(status).into_parts();
+        Some([before.as_bytes(), &headers, after.as_bytes(), &body].concat())
+    }
+
+    /// The header lines and the body.
+    fn into_parts(self) -> (Vec<u8>, Bytes) {
+        let (parts, body) = self.0.into_parts();
+        let body = to_bytes(body, usize::MAX).now_or_never();
+        // An envelope is in memory, whole.
+        let body = body.and_then(Result::ok).unwrap_or_default();
+        let mut lines = Vec::new();
+        for (name, value) in &parts.headers {
+            lines.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        // The library writes this one, when it does the writing.
+        lines.extend(format!("{CONTENT_LENGTH}: {}\r\n", body.len()).into_bytes());
+        (lines, body)
     }
 }
 
@@ -142,9 +203,10 @@ fn admissible(request: &Request) -> Result<(), ApiError> {
     if hosts > 1 || (hosts == 0 && !host_optional) {
         return Err(ApiError::BadHost);
     }
-    // Only the path and the query can be long; what precedes them in a full URL is the host.
-    let target = request.uri().path_and_query();
-    if target.is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+    let uri = request.uri();
+    let host = uri.authority().map_or("", Authority::as_str);
+    let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if host.len() + path.len() > MAX_TARGET_BYTES {
         return Err(ApiError::TargetTooLong);
     }
     Ok(())

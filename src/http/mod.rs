@@ -29,6 +29,7 @@ use tower::Service;
 
 pub use context::describe_current;
 pub use cookie::CookieSettings;
+pub use edge::Refusal;
 pub use origin::InvalidOrigin;
 
 use crate::session::SessionManager;

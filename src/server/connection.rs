@@ -1,13 +1,15 @@
 //! One connection from its first byte to its last: HTTP/1.1 and nothing else.
 
+use std::io::ErrorKind;
 use std::pin::pin;
+use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shutdown::Stage;
 use super::watch::{Phase, Watch, Watched};
@@ -20,9 +22,22 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 
+/// How long a client may go on talking after our last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How a conversation ended.
+enum End {
+    /// All has been said.
+    Said,
+    /// A deadline passed.
+    Late,
+    /// The service's own end cut a request short.
+    Cut,
+}
+
 /// Serves one connection. Answers whether it was cut while a request was being answered.
 pub(super) async fn converse<S>(
-    stream: TcpStream,
+    mut stream: TcpStream,
     service: S,
     limits: Limits,
     mut shutdown: Shutdown,
@@ -30,10 +45,32 @@ pub(super) async fn converse<S>(
 where
     S: HttpService<Incoming>,
 {
+    match serve_requests(&mut stream, service, limits, &mut shutdown).await {
+        End::Said => {
+            tokio::select! {
+                () = see_off(stream) => {}
+                () = shutdown.reached(Stage::Over) => {}
+            }
+            false
+        }
+        End::Late => false,
+        End::Cut => true,
+    }
+}
+
+async fn serve_requests<S>(
+    stream: &mut TcpStream,
+    service: S,
+    limits: Limits,
+    shutdown: &mut Shutdown,
+) -> End
+where
+    S: HttpService<Incoming>,
+{
     let watch = Watch::new();
     let noted = watch.clone();
-    let answer = move |request| {
-        noted.enter(Phase::Request);
+    let answer = move |request: hyper::Request<Incoming>| {
+        noted.enter_request(!request.body().is_end_stream());
         let noted = noted.clone();
         let answer = service.clone().call(request);
         async move {
@@ -65,11 +102,14 @@ where
         tokio::select! {
             biased;
             // How a connection ends is the client's business; errors here are not ours to log.
-            _ = connection.as_mut() => return false,
+            _ = connection.as_mut() => return End::Said,
             () = next_look.as_mut() => {}
             () = shutdown.reached(awaited) => {
                 if awaited == Stage::Over {
-                    return matches!(watch.phase(), Phase::Request | Phase::Answer);
+                    return match watch.phase() {
+                        Phase::Request | Phase::Answer => End::Cut,
+                        Phase::Silent | Phase::Head | Phase::Idle => End::Late,
+                    };
                 }
                 awaited = Stage::Over;
                 connection.as_mut().graceful_shutdown();
@@ -78,8 +118,28 @@ where
         let deadline = watch.deadline(&limits, awaited == Stage::Over);
         let now = Instant::now();
         if deadline <= now {
-            return false;
+            return End::Late;
         }
         next_look.as_mut().reset(deadline.min(now + shortest));
+    }
+}
+
+/// Closes so that the client gets to read our last word: if it is still sending (a body that
+/// nobody reads, say), closing at once would reset the connection and the answer with it.
+pub(super) async fn see_off(stream: TcpStream) {
+    // hyper has done so already, unless it gave up.
+    let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
+    let hear_out = async { while stream.readable().await.is_ok() && discard(&stream) {} };
+    // Whoever still talks then is cut off.
+    let _ = timeout(LINGER, hear_out).await;
+}
+
+/// Throws away what has come in; says whether more may come.
+fn discard(stream: &TcpStream) -> bool {
+    // Not kept across an await, or every connection would carry it.
+    let mut waste = [0; 4096];
+    match stream.try_read(&mut waste) {
+        Ok(read) => read > 0,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
     }
 }

@@ -5,11 +5,14 @@
 //! when bytes come and when answers have gone, the service notes when a request begins and is
 //! answered, and one timer per connection looks at the notes. Per request that is a few loads of
 //! the clock, and no timer is ever moved.
+//!
+//! The notes also tell hyper's own refusals (of a head that is too large or makes no sense) from
+//! the service's answers, so that they leave in the shape of all others.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Limits;
+use crate::http::Refusal;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,26 +50,48 @@ const GRACE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(super) struct Watch {
     began: Instant,
+    notes: Arc<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
     /// Milliseconds since `began`, and in the low three bits the phase.
-    now: Arc<AtomicU64>,
+    now: AtomicU64,
+    /// What came in goes beyond the end of a head: part of the next request is here already.
+    is_ahead: AtomicBool,
 }
 
 impl Watch {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            now: Arc::default(),
+            notes: Arc::default(),
         }
     }
 
     pub(super) fn enter(&self, phase: Phase) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX >> 3);
-        self.now
-            .store(millis << 3 | phase as u64, Ordering::Relaxed);
+        let now = millis << 3 | phase as u64;
+        self.notes.now.store(now, Ordering::Relaxed);
+    }
+
+    /// The head of a request is complete.
+    pub(super) fn enter_request(&self, has_body: bool) {
+        self.enter(Phase::Request);
+        if has_body {
+            // Then what came after the head is the body.
+            self.notes.is_ahead.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The client has taken an answer.
+    fn enter_next(&self) {
+        let is_ahead = self.notes.is_ahead.load(Ordering::Relaxed);
+        self.enter(if is_ahead { Phase::Head } else { Phase::Idle });
     }
 
     pub(super) fn phase(&self) -> Phase {
-        match self.now.load(Ordering::Relaxed) & 0b111 {
+        match self.notes.now.load(Ordering::Relaxed) & 0b111 {
             0 => Phase::Silent,
             1 => Phase::Head,
             2 => Phase::Request,
@@ -74,9 +100,13 @@ impl Watch {
         }
     }
 
+    fn is_answering(&self) -> bool {
+        matches!(self.phase(), Phase::Request | Phase::Answer)
+    }
+
     /// When the present phase has lasted too long.
     pub(super) fn deadline(&self, limits: &Limits, closing: bool) -> Instant {
-        let since = Duration::from_millis(self.now.load(Ordering::Relaxed) >> 3);
+        let since = Duration::from_millis(self.notes.now.load(Ordering::Relaxed) >> 3);
         let most = match self.phase() {
             Phase::Silent | Phase::Idle if closing => Duration::ZERO,
             Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
@@ -90,40 +120,73 @@ impl Watch {
 }
 
 /// The connection's stream; tells the watch what comes and goes.
-pub(super) struct Watched {
-    stream: TcpStream,
+pub(super) struct Watched<'a> {
+    stream: &'a mut TcpStream,
     watch: Watch,
+    /// The last bytes that came in.
+    tail: u32,
 }
 
-impl Watched {
-    pub(super) const fn new(stream: TcpStream, watch: Watch) -> Self {
-        Self { stream, watch }
+impl<'a> Watched<'a> {
+    pub(super) const fn new(stream: &'a mut TcpStream, watch: Watch) -> Self {
+        Self {
+            stream,
+            watch,
+            tail: 0,
+        }
+    }
+
+    fn note(&mut self, arrived: &[u8]) {
+        let last = &arrived[arrived.len().saturating_sub(4)..];
+        self.tail = last
+            .iter()
+            .fold(self.tail, |tail, &byte| tail << 8 | u32::from(byte));
+        match self.watch.phase() {
+            Phase::Silent | Phase::Idle => self.watch.enter(Phase::Head),
+            Phase::Head => {}
+            Phase::Request | Phase::Answer => return,
+        }
+        let ends_a_head = self.tail & 0xFFFF == 0x0A0A || self.tail & 0x00FF_FFFF == 0x000A_0D0A;
+        let is_ahead = &self.watch.notes.is_ahead;
+        is_ahead.store(!ends_a_head, Ordering::Relaxed);
+    }
+
+    /// Writes what hyper says without having asked the service: an error status and no body. It
+    /// is the connection's last word, so what does not fit a buffer at once is not worth a wait.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, said: &[u8]) -> Poll<io::Result<usize>> {
+        let refusal = Refusal::completing(said);
+        let answer = refusal.as_deref().unwrap_or(said);
+        Pin::new(&mut *self.stream)
+            .poll_write(cx, answer)
+            .map_ok(|_written| said.len())
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Watched<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && matches!(self.watch.phase(), Phase::Silent | Phase::Idle)
-        {
-            self.watch.enter(Phase::Head);
+        let read = Pin::new(&mut *self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.note(&buf.filled()[before..]);
         }
         read
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Watched<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        if !self.watch.is_answering() {
+            return self.poll_refuse(cx, buf);
+        }
+        Pin::new(&mut *self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -131,7 +194,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        if !self.watch.is_answering() {
+            return self.poll_refuse(cx, bufs.first().map_or(&[], |buf| buf));
+        }
+        Pin::new(&mut *self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -140,14 +206,14 @@ impl AsyncWrite for Watched {
 
     /// hyper flushes the stream once it has written all it had.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
         if flushed.is_ready() && self.watch.phase() == Phase::Answer {
-            self.watch.enter(Phase::Idle);
+            self.watch.enter_next();
         }
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
     }
 }

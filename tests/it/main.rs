@@ -15,8 +15,11 @@
 mod admin;
 mod check;
 mod faults;
+mod hostile;
 mod logout;
 mod logs;
 mod modules;
+mod origins;
 mod settings;
+mod slow;
 mod support;

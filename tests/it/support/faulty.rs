@@ -1,8 +1,8 @@
 //! A store that fails as told, and the public listener in front of it, in this process.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use neptun_auth::session::{
 use neptun_auth::store::{Deadline, MemoryStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 /// In which flavour calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +30,28 @@ pub enum Fault {
     Hangs = 3,
     /// The call panics.
     Panics = 4,
+    /// It is done, but only once it is released.
+    Waits = 5,
+}
+
+/// Holds calls back until they are released.
+struct Gate {
+    called: Semaphore,
+    released: Semaphore,
+}
+
+impl Gate {
+    async fn pass(&self) {
+        self.called.add_permits(1);
+        self.released.acquire().await.unwrap().forget();
+    }
 }
 
 /// The memory store behind a fault.
 struct FaultyStore {
     inner: MemoryStore,
     fault: Arc<AtomicU8>,
+    gate: Arc<Gate>,
 }
 
 impl FaultyStore {
@@ -50,6 +67,10 @@ impl FaultyStore {
             1 => error,
             2 => call.await.and(error),
             3 => std::future::pending().await,
+            5 => {
+                self.gate.pass().await;
+                call.await
+            }
             _ => panic!("an injected panic"),
         }
     }
@@ -108,9 +129,40 @@ impl SessionStore for FaultyStore {
     }
 }
 
+/// What was logged.
+#[derive(Default)]
+struct Log(Mutex<Vec<u8>>);
+
+impl std::io::Write for &Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A runtime whose threads, and no others, write to `log`.
+fn logging_runtime(log: &Arc<Log>) -> Runtime {
+    let format = tracing_subscriber::fmt().with_writer(Arc::clone(log));
+    let dispatch = tracing::Dispatch::new(format.with_ansi(false).finish());
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(move || {
+            // For as long as the thread lives.
+            std::mem::forget(tracing::dispatcher::set_default(&dispatch));
+        })
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// Both listeners of a service whose store fails as told.
 pub struct FaultyService {
     fault: Arc<AtomicU8>,
+    gate: Arc<Gate>,
+    log: Arc<Log>,
     pub sessions: Arc<SessionManager>,
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -119,14 +171,34 @@ pub struct FaultyService {
 
 impl FaultyService {
     pub fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
+        Self::with(&[], Duration::from_millis(200))
+    }
+
+    /// With pages of these origins allowed to call.
+    pub fn allowing(origins: &[&str]) -> Self {
+        Self::with(origins, Duration::from_millis(200))
+    }
+
+    /// With a store that may take its time.
+    pub fn patient() -> Self {
+        Self::with(&[], super::PATIENCE)
+    }
+
+    fn with(origins: &[&str], store_timeout: Duration) -> Self {
+        let log = Arc::default();
+        let runtime = logging_runtime(&log);
         let _inside = runtime.enter();
         let fault = Arc::new(AtomicU8::new(Fault::None as u8));
+        let gate = Arc::new(Gate {
+            called: Semaphore::new(0),
+            released: Semaphore::new(0),
+        });
         let store = FaultyStore {
             inner: MemoryStore::new(1000),
             fault: Arc::clone(&fault),
+            gate: Arc::clone(&gate),
         };
-        let deadline = Deadline::new(store, Duration::from_millis(200));
+        let deadline = Deadline::new(store, store_timeout);
         let lifetimes = Lifetimes {
             session_ttl: Duration::from_hours(1),
             idle_timeout: None,
@@ -161,12 +233,15 @@ impl FaultyService {
         let never = Shutdown::when(std::future::pending(), draining, patience);
         let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (public, admin) = (listen(), listen());
+        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
-        let service = http::public(app.clone(), &[]).unwrap();
+        let service = http::public(app.clone(), &origins).unwrap();
         runtime.spawn(serve(public, service, limits, never.clone()));
         runtime.spawn(serve(admin, http::admin(app), limits, never));
         Self {
             fault,
+            gate,
+            log,
             sessions,
             public: addresses.0,
             admin: addresses.1,
@@ -177,6 +252,24 @@ impl FaultyService {
     /// From now on calls to the store fail like this.
     pub fn fail(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// All that was logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Waits until a call waits to be released.
+    pub fn wait_until_called(&self) {
+        let called =
+            async { tokio::time::timeout(super::PATIENCE, self.gate.called.acquire()).await };
+        let called = self.runtime.block_on(called);
+        called.expect("the store is called").unwrap().forget();
+    }
+
+    /// Lets one waiting call go on.
+    pub fn release(&self) {
+        self.gate.released.add_permits(1);
     }
 
     pub fn token_of(&self, user: &str) -> String {
