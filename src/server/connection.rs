@@ -70,10 +70,14 @@ where
     let watch = Watch::new();
     let noted = watch.clone();
     let answer = move |request: hyper::Request<Incoming>| {
-        noted.enter_request(!request.body().is_end_stream());
+        let is_pipelined = noted.enter_request(!request.body().is_end_stream());
         let noted = noted.clone();
         let answer = service.clone().call(request);
         async move {
+            if is_pipelined {
+                // Who asks much at once lets the others go first.
+                tokio::task::yield_now().await;
+            }
             let answer = answer.await;
             noted.enter(Phase::Answer);
             answer

@@ -59,6 +59,8 @@ struct Notes {
     now: AtomicU64,
     /// What came in goes beyond the end of a head: part of the next request is here already.
     is_ahead: AtomicBool,
+    /// A request has begun since something came in: the next came in one breath with it.
+    is_pipelined: AtomicBool,
 }
 
 impl Watch {
@@ -75,13 +77,15 @@ impl Watch {
         self.notes.now.store(now, Ordering::Relaxed);
     }
 
-    /// The head of a request is complete.
-    pub(super) fn enter_request(&self, has_body: bool) {
+    /// The head of a request is complete. Answers whether it came in one breath with the one
+    /// before it.
+    pub(super) fn enter_request(&self, has_body: bool) -> bool {
         self.enter(Phase::Request);
         if has_body {
             // Then what came after the head is the body.
             self.notes.is_ahead.store(false, Ordering::Relaxed);
         }
+        self.notes.is_pipelined.swap(true, Ordering::Relaxed)
     }
 
     /// The client has taken an answer.
@@ -141,6 +145,8 @@ impl<'a> Watched<'a> {
         self.tail = last
             .iter()
             .fold(self.tail, |tail, &byte| tail << 8 | u32::from(byte));
+        let is_pipelined = &self.watch.notes.is_pipelined;
+        is_pipelined.store(false, Ordering::Relaxed);
         match self.watch.phase() {
             Phase::Silent | Phase::Idle => self.watch.enter(Phase::Head),
             Phase::Head => {}

@@ -114,9 +114,12 @@ fn reads_too_little(address: SocketAddr, sip: usize) -> Duration {
     let pause = Duration::from_millis(50);
     stream.set_write_timeout(Some(pause)).unwrap();
     stream.set_read_timeout(Some(pause)).unwrap();
-    // Long questions with short answers: soon stuck, with little left to do on the other side.
-    let ask = Ask::get("/api/auth/check").header("x", "a".repeat(4000));
-    let ask = ask.bytes();
+    // Long answers, so that it takes few of them.
+    let ask = Ask::new("OPTIONS", "/api/auth/check")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "x".repeat(8000))
+        .bytes();
     let mut sent = 0;
     let mut stuck = None;
     loop {
@@ -186,17 +189,20 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
     let probe = Probe::start(public);
     std::thread::scope(|scope| {
         for (kind, setting, client) in &kinds {
+            // That they all come at once is `overload`'s business.
+            sleep(SECOND / 5);
             for _ in 0..CLIENTS {
                 scope.spawn(move || {
                     let took = client();
-                    assert!(took <= *setting + SECOND, "{kind}: closed after {took:?}");
-                    // How long the other side has been unable to write, only it can tell.
-                    let is_known = !kind.contains("reading");
-                    let soonest = *setting - Duration::from_millis(300);
-                    assert!(
-                        !is_known || soonest <= took,
-                        "{kind}: closed after {took:?}"
-                    );
+                    // How long the other side has been unable to write, only it can tell: it is
+                    // stuck at about the time when its clients are.
+                    let (early, late) = if kind.contains("reading") {
+                        (*setting, SECOND * 2)
+                    } else {
+                        (Duration::from_millis(300), SECOND)
+                    };
+                    let is_in_time = *setting - early <= took && took <= *setting + late;
+                    assert!(is_in_time, "{kind}: closed after {took:?}");
                 });
             }
         }
