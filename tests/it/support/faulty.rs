@@ -15,7 +15,8 @@ use neptun_auth::session::{
 use neptun_auth::store::{Deadline, MemoryStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 /// In which flavour calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +164,7 @@ pub struct FaultyService {
     fault: Arc<AtomicU8>,
     gate: Arc<Gate>,
     log: Arc<Log>,
+    end: Option<(oneshot::Sender<()>, JoinHandle<usize>)>,
     pub sessions: Arc<SessionManager>,
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -230,18 +232,25 @@ impl FaultyService {
             keep_alive_timeout: patience,
             shutdown_timeout: patience,
         };
-        let never = Shutdown::when(std::future::pending(), draining, patience);
+        let (trigger, triggered) = oneshot::channel();
+        let end = async {
+            if triggered.await.is_err() {
+                std::future::pending().await
+            }
+        };
+        let shutdown = Shutdown::when(end, draining, Duration::from_secs(2));
         let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (public, admin) = (listen(), listen());
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
         let service = http::public(app.clone(), &origins).unwrap();
-        runtime.spawn(serve(public, service, limits, never.clone()));
-        runtime.spawn(serve(admin, http::admin(app), limits, never));
+        let public = runtime.spawn(serve(public, service, limits, shutdown.clone()));
+        runtime.spawn(serve(admin, http::admin(app), limits, shutdown));
         Self {
             fault,
             gate,
             log,
+            end: Some((trigger, public)),
             sessions,
             public: addresses.0,
             admin: addresses.1,
@@ -252,6 +261,15 @@ impl FaultyService {
     /// From now on calls to the store fail like this.
     pub fn fail(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// Begins the end, as a first signal does, 2 s before it is over. What comes back waits until
+    /// the public listener is down and answers how many requests were cut.
+    pub fn shut_down(&mut self) -> impl FnOnce() -> usize + use<> {
+        let (trigger, public) = self.end.take().unwrap();
+        trigger.send(()).unwrap();
+        let runtime = self.runtime.handle().clone();
+        move || runtime.block_on(public).unwrap()
     }
 
     /// All that was logged so far.
