@@ -21,7 +21,7 @@ use futures_util::FutureExt as _;
 use tower::{Service, ServiceExt as _};
 
 use super::Draining;
-use super::context::{RequestContext, X_REQUEST_ID};
+use super::context::{RequestContext, X_REQUEST_ID, fresh_id};
 use super::error::ApiError;
 
 /// Longest request target that is looked at, in bytes.
@@ -109,8 +109,7 @@ impl Refusal {
             _ => ApiError::NotHttp,
         };
         let mut response = error.into_response();
-        let id = RequestContext::of(response.headers()).id();
-        put_common_headers(response.headers_mut(), id);
+        put_common_headers(response.headers_mut(), fresh_id());
         Self(response)
     }
 

@@ -104,10 +104,6 @@ impl Watch {
         }
     }
 
-    fn is_answering(&self) -> bool {
-        matches!(self.phase(), Phase::Request | Phase::Answer)
-    }
-
     /// When the present phase has lasted too long.
     pub(super) fn deadline(&self, limits: &Limits, closing: bool) -> Instant {
         let since = Duration::from_millis(self.notes.now.load(Ordering::Relaxed) >> 3);
@@ -157,14 +153,24 @@ impl<'a> Watched<'a> {
         is_ahead.store(!ends_a_head, Ordering::Relaxed);
     }
 
-    /// Writes what hyper says without having asked the service: an error status and no body. It
-    /// is the connection's last word, so what does not fit a buffer at once is not worth a wait.
-    fn poll_refuse(&mut self, cx: &mut Context<'_>, said: &[u8]) -> Poll<io::Result<usize>> {
-        let refusal = Refusal::completing(said);
-        let answer = refusal.as_deref().unwrap_or(said);
-        Pin::new(&mut *self.stream)
-            .poll_write(cx, answer)
-            .map_ok(|_written| said.len())
+    /// Writes `said` if it is a refusal that hyper makes without asking the service: an error
+    /// status and no body, which is completed here. It is the connection's last word, so what
+    /// does not fit a buffer at once is not worth a wait.
+    fn poll_refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if matches!(self.watch.phase(), Phase::Request | Phase::Answer) {
+            return None;
+        }
+        let Some(refusal) = Refusal::completing(said) else {
+            // An answer that goes out in pieces.
+            self.watch.enter(Phase::Answer);
+            return None;
+        };
+        let written = Pin::new(&mut *self.stream).poll_write(cx, &refusal);
+        Some(written.map_ok(|_| said.len()))
     }
 }
 
@@ -189,8 +195,8 @@ impl AsyncWrite for Watched<'_> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if !self.watch.is_answering() {
-            return self.poll_refuse(cx, buf);
+        if let Some(refused) = self.poll_refuse(cx, buf) {
+            return refused;
         }
         Pin::new(&mut *self.stream).poll_write(cx, buf)
     }
@@ -200,8 +206,9 @@ impl AsyncWrite for Watched<'_> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if !self.watch.is_answering() {
-            return self.poll_refuse(cx, bufs.first().map_or(&[], |buf| buf));
+        let first = bufs.first().map_or(&[][..], |first| first);
+        if let Some(refused) = self.poll_refuse(cx, first) {
+            return refused;
         }
         Pin::new(&mut *self.stream).poll_write_vectored(cx, bufs)
     }

@@ -14,7 +14,7 @@ const HALF_HEAD: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: nep";
 
 const SECOND: Duration = Duration::from_secs(1);
 const HEADER_TIMEOUT: Duration = Duration::from_millis(1500);
-const REQUEST_TIMEOUT: Duration = Duration::from_millis(2000);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(3500);
 
 fn impatient() -> Service {
@@ -201,7 +201,7 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
                     } else {
                         (Duration::from_millis(300), SECOND)
                     };
-                    let is_in_time = *setting - early <= took && took <= *setting + late;
+                    let is_in_time = *setting <= took + early && took <= *setting + late;
                     assert!(is_in_time, "{kind}: closed after {took:?}");
                 });
             }

@@ -235,7 +235,7 @@ impl FaultyService {
         let (trigger, triggered) = oneshot::channel();
         let end = async {
             if triggered.await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let shutdown = Shutdown::when(end, draining, Duration::from_secs(2));
