@@ -90,6 +90,7 @@ pub trait HttpService<B>:
     Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
     + Clone
     + Send
+    + Sync
     + 'static
 {
 }
@@ -98,6 +99,8 @@ impl<B, S> HttpService<B> for S where
     S: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
+        + Sync
+        + Sync
         + 'static
 {
 }

@@ -37,7 +37,7 @@ where
     S: HttpService<Incoming>,
 {
     let mut house = House {
-        service,
+        service: Arc::new(service),
         limits,
         shutdown: shutdown.clone(),
         room: Arc::new(Semaphore::new(
@@ -81,7 +81,7 @@ where
 
 /// Where a listener's connections live.
 struct House<S> {
-    service: S,
+    service: Arc<S>,
     limits: Limits,
     shutdown: Shutdown,
     room: Arc<Semaphore>,
@@ -95,11 +95,12 @@ impl<S: HttpService<Incoming>> House<S> {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             return self.turn_away(stream);
         };
-        let service = self.service.clone();
-        let conversation = converse(stream, service, self.limits, self.shutdown.clone());
+        let service = Arc::clone(&self.service);
+        let (limits, shutdown) = (self.limits, self.shutdown.clone());
         let cut = Arc::clone(&self.cut);
+        // Made inside: a future that is moved into another takes its room twice.
         tokio::spawn(async move {
-            if conversation.await {
+            if converse(stream, service, limits, shutdown).await {
                 cut.fetch_add(1, Ordering::SeqCst);
             }
             drop(place);

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
@@ -38,7 +39,7 @@ enum End {
 /// Serves one connection. Answers whether it was cut while a request was being answered.
 pub(super) async fn converse<S>(
     mut stream: TcpStream,
-    service: S,
+    service: Arc<S>,
     limits: Limits,
     mut shutdown: Shutdown,
 ) -> bool
@@ -60,7 +61,7 @@ where
 
 async fn serve_requests<S>(
     stream: &mut TcpStream,
-    service: S,
+    service: Arc<S>,
     limits: Limits,
     shutdown: &mut Shutdown,
 ) -> End
@@ -72,7 +73,7 @@ where
     let answer = move |request: hyper::Request<Incoming>| {
         let is_pipelined = noted.enter_request(!request.body().is_end_stream());
         let noted = noted.clone();
-        let answer = service.clone().call(request);
+        let answer = S::clone(&service).call(request);
         async move {
             if is_pipelined {
                 // Who asks much at once lets the others go first.
