@@ -11,7 +11,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -47,18 +46,10 @@ const LAST_HEAD: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A connection's phase and since when. Only its own task writes it.
-#[derive(Clone)]
 pub(super) struct Watch {
     began: Instant,
-    notes: Arc<Notes>,
-}
-
-#[derive(Default)]
-struct Notes {
     /// Milliseconds since `began`, and in the low three bits the phase.
     now: AtomicU64,
-    /// What came in goes beyond the end of a head: part of the next request is here already.
-    is_ahead: AtomicBool,
     /// A request has begun since something came in: the next came in one breath with it.
     is_pipelined: AtomicBool,
 }
@@ -67,35 +58,34 @@ impl Watch {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            notes: Arc::default(),
+            now: AtomicU64::new(0),
+            is_pipelined: AtomicBool::new(false),
         }
     }
 
     pub(super) fn enter(&self, phase: Phase) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX >> 3);
         let now = millis << 3 | phase as u64;
-        self.notes.now.store(now, Ordering::Relaxed);
+        self.now.store(now, Ordering::Relaxed);
+    }
+
+    /// Something came in.
+    fn hear(&self) {
+        self.is_pipelined.store(false, Ordering::Relaxed);
+        if matches!(self.phase(), Phase::Silent | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
     }
 
     /// The head of a request is complete. Answers whether it came in one breath with the one
     /// before it.
-    pub(super) fn enter_request(&self, has_body: bool) -> bool {
+    pub(super) fn enter_request(&self) -> bool {
         self.enter(Phase::Request);
-        if has_body {
-            // Then what came after the head is the body.
-            self.notes.is_ahead.store(false, Ordering::Relaxed);
-        }
-        self.notes.is_pipelined.swap(true, Ordering::Relaxed)
-    }
-
-    /// The client has taken an answer.
-    fn enter_next(&self) {
-        let is_ahead = self.notes.is_ahead.load(Ordering::Relaxed);
-        self.enter(if is_ahead { Phase::Head } else { Phase::Idle });
+        self.is_pipelined.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn phase(&self) -> Phase {
-        match self.notes.now.load(Ordering::Relaxed) & 0b111 {
+        match self.now.load(Ordering::Relaxed) & 0b111 {
             0 => Phase::Silent,
             1 => Phase::Head,
             2 => Phase::Request,
@@ -104,53 +94,34 @@ impl Watch {
         }
     }
 
+    /// When the present phase began.
+    pub(super) fn since(&self) -> Instant {
+        self.began + Duration::from_millis(self.now.load(Ordering::Relaxed) >> 3)
+    }
+
     /// When the present phase has lasted too long.
     pub(super) fn deadline(&self, limits: &Limits, closing: bool) -> Instant {
-        let since = Duration::from_millis(self.notes.now.load(Ordering::Relaxed) >> 3);
         let most = match self.phase() {
             Phase::Silent | Phase::Idle if closing => Duration::ZERO,
             Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
-            Phase::Silent | Phase::Head => limits.header_timeout,
+            // An idle connection that is not over by then is put to rest.
+            Phase::Silent | Phase::Head | Phase::Idle => limits.header_timeout,
             Phase::Request => limits.request_timeout + GRACE,
             Phase::Answer => limits.request_timeout,
-            Phase::Idle => limits.keep_alive_timeout,
         };
-        self.began + since + most
+        self.since() + most
     }
 }
 
 /// The connection's stream; tells the watch what comes and goes.
 pub(super) struct Watched<'a> {
     stream: &'a mut TcpStream,
-    watch: Watch,
-    /// The last bytes that came in.
-    tail: u32,
+    watch: &'a Watch,
 }
 
 impl<'a> Watched<'a> {
-    pub(super) const fn new(stream: &'a mut TcpStream, watch: Watch) -> Self {
-        Self {
-            stream,
-            watch,
-            tail: 0,
-        }
-    }
-
-    fn note(&mut self, arrived: &[u8]) {
-        let last = &arrived[arrived.len().saturating_sub(4)..];
-        self.tail = last
-            .iter()
-            .fold(self.tail, |tail, &byte| tail << 8 | u32::from(byte));
-        let is_pipelined = &self.watch.notes.is_pipelined;
-        is_pipelined.store(false, Ordering::Relaxed);
-        match self.watch.phase() {
-            Phase::Silent | Phase::Idle => self.watch.enter(Phase::Head),
-            Phase::Head => {}
-            Phase::Request | Phase::Answer => return,
-        }
-        let ends_a_head = self.tail & 0xFFFF == 0x0A0A || self.tail & 0x00FF_FFFF == 0x000A_0D0A;
-        let is_ahead = &self.watch.notes.is_ahead;
-        is_ahead.store(!ends_a_head, Ordering::Relaxed);
+    pub(super) const fn new(stream: &'a mut TcpStream, watch: &'a Watch) -> Self {
+        Self { stream, watch }
     }
 
     /// Writes `said` if it is a refusal that hyper makes without asking the service: an error
@@ -183,7 +154,7 @@ impl AsyncRead for Watched<'_> {
         let before = buf.filled().len();
         let read = Pin::new(&mut *self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.note(&buf.filled()[before..]);
+            self.watch.hear();
         }
         read
     }
@@ -221,7 +192,7 @@ impl AsyncWrite for Watched<'_> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
         if flushed.is_ready() && self.watch.phase() == Phase::Answer {
-            self.watch.enter_next();
+            self.watch.enter(Phase::Idle);
         }
         flushed
     }

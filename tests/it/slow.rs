@@ -64,6 +64,15 @@ fn half_a_head_behind_a_request(address: SocketAddr) -> Duration {
     closed_after(&stream, Instant::now())
 }
 
+/// The same behind one with a body.
+fn half_a_head_behind_a_body(address: SocketAddr) -> Duration {
+    let mut connection = Connection::open(address);
+    let issue = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    connection.write(&[&issue.bytes(), HALF_HEAD].concat());
+    assert_eq!(connection.answer_to("POST").status, 201);
+    closed_after(connection.stream(), Instant::now())
+}
+
 fn a_byte_now_and_then(address: SocketAddr) -> Duration {
     let mut stream = TcpStream::connect(address).unwrap();
     let begun = Instant::now();
@@ -145,7 +154,7 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
     type Client = (&'static str, Duration, Box<dyn Fn() -> Duration + Sync>);
     let service = impatient();
     let (public, admin) = (service.public, service.admin);
-    let kinds: [Client; 8] = [
+    let kinds: [Client; 9] = [
         ("silence", HEADER_TIMEOUT, Box::new(move || silence(public))),
         (
             "half a head",
@@ -156,6 +165,11 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
             "half a head behind a request",
             HEADER_TIMEOUT,
             Box::new(move || half_a_head_behind_a_request(public)),
+        ),
+        (
+            "half a head behind a body",
+            HEADER_TIMEOUT,
+            Box::new(move || half_a_head_behind_a_body(admin)),
         ),
         (
             "a byte now and then",
