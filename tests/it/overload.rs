@@ -145,16 +145,20 @@ fn running_out_of_descriptors_neither_spins_nor_floods_the_log() {
 }
 
 #[test]
-fn an_idle_connection_costs_little() {
-    const CONNECTIONS: usize = 500;
-    let service = Service::start();
+fn an_idle_connection_costs_at_most_10_kib() {
+    let service = Service::with(&["--header-timeout", "1s"]);
     drop(settled(service.public));
     let before = Usage::of(service.pid()).resident_bytes;
-    let held: Vec<Connection> = (0..CONNECTIONS).map(|_| settled(service.public)).collect();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        // What a busy connection takes serves the next ones once it is idle for a second.
+        held.extend((0..100).map(|_| settled(service.public)));
+        std::thread::sleep(Duration::from_millis(1300));
+    }
     let grown = Usage::of(service.pid())
         .resident_bytes
         .saturating_sub(before);
     let each = grown / held.len() as u64;
     println!("{each} bytes for an idle connection");
-    assert!(each < 24 * 1024, "{each} bytes");
+    assert!(each <= 10 * 1024, "{each} bytes");
 }
