@@ -1,6 +1,7 @@
 //! The accept loop of a listener: takes connections in up to its cap, and closes down in order.
 
 use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use axum::http::StatusCode;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::connection::{converse, see_off};
 use super::shutdown::Stage;
@@ -18,6 +19,9 @@ use crate::http::{HttpService, Refusal};
 
 /// How long to leave a listener alone that has run out of descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
+
+/// How long connections get to leave once the service is over.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How often the log hears of the same shortage.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -69,11 +73,12 @@ where
     }
 
     let everyone = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
+    let mut all_left = pin!(house.room.acquire_many(everyone));
     tokio::select! {
-        _ = house.room.acquire_many(everyone) => {}
+        _ = all_left.as_mut() => {}
         () = shutdown.reached(Stage::Over) => {
-            // The connections see it too; they say whether a request was cut.
-            tokio::task::yield_now().await;
+            // The connections see it too, leave at once, and say whether a request was cut.
+            let _ = timeout(LAST_WORDS, all_left).await;
         }
     }
     house.cut.load(Ordering::SeqCst)

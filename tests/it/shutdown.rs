@@ -89,11 +89,8 @@ fn whoever_has_connected_by_then_is_still_answered() {
     service.signal("TERM");
     service.signal("CONT");
     for connection in &mut waiting {
-        let answer = connection.answer_to("GET");
-        assert_eq!(
-            (answer.status, answer.header("connection")),
-            (401, Some("close"))
-        );
+        // Whether before or after the service has seen the signal.
+        assert_eq!(connection.answer_to("GET").status, 401);
     }
     assert_eq!(service.wait().0.code(), Some(0));
 }
