@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -150,9 +151,23 @@ fn reads_too_little(address: SocketAddr, sip: usize) -> Duration {
 
 #[test]
 fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
+    let service = impatient();
+    // Other tests want the same two processors; a service at fault is so every time.
+    let mut attempts = Vec::new();
+    while attempts.len() < 3 {
+        let complaints = complaints_amid_slow_clients(&service);
+        if complaints.is_empty() {
+            return;
+        }
+        attempts.push(complaints);
+    }
+    panic!("{attempts:#?}");
+}
+
+/// 50 slow clients of each kind at once; what is wrong with how they and others were treated.
+fn complaints_amid_slow_clients(service: &Service) -> Vec<String> {
     const CLIENTS: usize = 50;
     type Client = (&'static str, Duration, Box<dyn Fn() -> Duration + Sync>);
-    let service = impatient();
     let (public, admin) = (service.public, service.admin);
     let kinds: [Client; 9] = [
         ("silence", HEADER_TIMEOUT, Box::new(move || silence(public))),
@@ -201,7 +216,9 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
     let undisturbed = Service::start();
     let control = Probe::start(undisturbed.public);
     let probe = Probe::start(public);
+    let complaints = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
+        let complaints = &complaints;
         for (kind, setting, client) in &kinds {
             // That they all come at once is `overload`'s business.
             sleep(SECOND / 5);
@@ -216,16 +233,22 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
                         (Duration::from_millis(300), SECOND)
                     };
                     let is_in_time = *setting <= took + early && took <= *setting + late;
-                    assert!(is_in_time, "{kind}: closed after {took:?}");
+                    if !is_in_time {
+                        let complaint = format!("{kind}: closed after {took:?}");
+                        complaints.lock().unwrap().push(complaint);
+                    }
                 });
             }
         }
     });
     let (usual, seen) = (control.finish(), probe.finish());
-    println!("probe: {seen:?}, undisturbed: {usual:?}");
-    assert!(seen.count > 100, "{seen:?}");
+    let mut complaints = complaints.into_inner().unwrap();
     let most = Duration::from_millis(50).max(usual.p99 * 2);
-    assert!(seen.p99 < most, "{seen:?}, undisturbed {usual:?}");
+    if seen.p99 >= most || seen.count < 100 {
+        complaints.push(format!("{seen:?}, undisturbed {usual:?}"));
+    }
+    println!("probe: {seen:?}, undisturbed: {usual:?}");
+    complaints
 }
 
 #[test]
