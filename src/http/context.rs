@@ -88,7 +88,7 @@ pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
 }
 
 /// Unique over processes by its first half, random, and within one by its second, counted.
-fn fresh_id() -> HeaderValue {
+pub(super) fn fresh_id() -> HeaderValue {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut id = String::with_capacity(32);

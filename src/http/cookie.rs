@@ -143,3 +143,87 @@ fn with_attributes(settings: &CookieSettings, value: String) -> Cookie<'static> 
     }
     cookie
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cookie() -> SessionCookie {
+        let settings = CookieSettings {
+            name: "sid".to_owned(),
+            path: "/".to_owned(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
+            accepts_seals: false,
+        };
+        SessionCookie::new(settings).unwrap()
+    }
+
+    /// Header lines of what cookies are made of, and of any bytes at all.
+    fn lines() -> impl Strategy<Value = Vec<HeaderValue>> {
+        let usual: &[&str] = &[
+            "sid", "=", ";", "; ", " ", "\t", "sid=", "abc", "%73id", "SID",
+        ];
+        let piece = prop_oneof![
+            4 => proptest::sample::select(usual).prop_map(|text| text.as_bytes().to_vec()),
+            1 => vec(any::<u8>(), 0..6),
+            1 => (4090..4100_usize).prop_map(|length| vec![b'a'; length]),
+        ];
+        let line = vec(piece, 0..16).prop_filter_map("not a header's value", |pieces| {
+            HeaderValue::from_bytes(&pieces.concat()).ok()
+        });
+        vec(line, 0..4)
+    }
+
+    /// One byte after the other, as RFC 6265 tells it.
+    fn reference(line: &[u8]) -> Vec<String> {
+        let mut values = Vec::new();
+        let mut rest = line.to_vec();
+        rest.push(b';');
+        let mut pair = Vec::new();
+        for byte in rest {
+            if byte != b';' {
+                pair.push(byte);
+                continue;
+            }
+            let is_space = |byte: &u8| *byte == b' ' || *byte == b'\t';
+            while pair.last().is_some_and(is_space) {
+                pair.pop();
+            }
+            while pair.first().is_some_and(is_space) {
+                pair.remove(0);
+            }
+            if pair.len() > 4 && pair.len() <= 4 + 4096 && pair[..4] == *b"sid=" {
+                let value = &pair[4..];
+                let is_octet = |byte: &u8| (0x21..0x7F).contains(byte) && !b"\",;\\".contains(byte);
+                if value.iter().all(is_octet) {
+                    values.push(String::from_utf8(value.to_vec()).unwrap());
+                }
+            }
+            pair.clear();
+        }
+        values
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn the_values_found_equal_a_plain_reference(lines in lines()) {
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(COOKIE, line.clone());
+            }
+            let tokens = cookie().values(&headers);
+            let found: Vec<&str> = tokens.iter().map(SessionToken::expose).collect();
+            let expected: Vec<String> =
+                lines.iter().flat_map(|line| reference(line.as_bytes())).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Method, StatusCode, Version};
+use axum::http::uri::{Authority, PathAndQuery};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tower::{Service, ServiceExt as _};
@@ -58,7 +59,7 @@ where
         + Clone
         + Send
         + 'static,
-    B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -83,9 +84,7 @@ where
                 // RFC 9110, 8.6: not on a 204; the router puts it there for HEAD.
                 headers.remove(CONTENT_LENGTH);
             }
-            headers.insert(X_REQUEST_ID, id);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            put_common_headers(headers, id);
             if edge.varies {
                 headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
             }
@@ -129,6 +128,13 @@ impl Drop for Counted {
         self.metrics
             .http_request(route, method, self.status, self.begun.elapsed());
     }
+}
+
+/// The headers of every answer.
+pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// Refuses what hyper lets through and HTTP does not, and sees that every request is answered:
@@ -183,9 +189,10 @@ fn admissible(request: &Request) -> Result<(), ApiError> {
     if hosts > 1 || (hosts == 0 && !host_optional) {
         return Err(ApiError::BadHost);
     }
-    // Only the path and the query can be long; what precedes them in a full URL is the host.
-    let target = request.uri().path_and_query();
-    if target.is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+    let uri = request.uri();
+    let host = uri.authority().map_or("", Authority::as_str);
+    let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if host.len() + path.len() > MAX_TARGET_BYTES {
         return Err(ApiError::TargetTooLong);
     }
     Ok(())

@@ -41,6 +41,9 @@ pub(super) enum ApiError {
     BadTtl,
     BadBody(StatusCode),
     TooSlow,
+    NotHttp,
+    HeadTooLarge,
+    TooManyConnections,
     ShuttingDown,
     NotReady(StoreError),
     Store(Operation, StoreError),
@@ -89,6 +92,12 @@ impl ApiError {
                 StatusCode::REQUEST_TIMEOUT,
                 "The request was not complete in time",
             ),
+            Self::NotHttp => (StatusCode::BAD_REQUEST, "The request is not valid HTTP"),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request's head is too large",
+            ),
+            Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "Too many connections"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
             Self::NotReady(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,

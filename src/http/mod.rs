@@ -15,6 +15,7 @@ mod middleware;
 mod openapi;
 mod ops;
 mod origin;
+mod refusal;
 mod route;
 mod trace;
 
@@ -37,6 +38,7 @@ use utoipa_axum::routes;
 pub use context::describe_current;
 pub use cookie::CookieSettings;
 pub use origin::InvalidOrigin;
+pub use refusal::Refusal;
 pub use route::{ANSWERS, ROUTES};
 
 use crate::metrics::Metrics;
@@ -111,6 +113,7 @@ pub trait HttpService<B>:
     Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
     + Clone
     + Send
+    + Sync
     + 'static
 {
 }
@@ -119,6 +122,8 @@ impl<B, S> HttpService<B> for S where
     S: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
+        + Sync
+        + Sync
         + 'static
 {
 }

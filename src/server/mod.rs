@@ -24,6 +24,10 @@ use crate::store;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
+/// How much of a connection the system may hold, each way, in bytes. Left alone it lets a client
+/// that asks without reading pin 4 MB, and has the service fill them.
+const SYSTEM_BUFFER: u32 = 64 * 1024;
+
 /// How long between two steps of the sweep for sessions that are over; a round of a store's
 /// steps takes about a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -141,8 +145,8 @@ fn counting(metrics: Arc<Metrics>) -> Observer {
     })
 }
 
-/// A listener whose connections inherit their options: sent at once, and given up when the peer
-/// is gone.
+/// A listener whose connections inherit their options: sent at once, given up when the peer is
+/// gone, and held within bounds.
 fn listen(
     flag: &'static str,
     address: SocketAddr,
@@ -156,6 +160,8 @@ fn listen(
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
         socket.set_keepalive(true)?;
+        socket.set_send_buffer_size(SYSTEM_BUFFER)?;
+        socket.set_recv_buffer_size(SYSTEM_BUFFER)?;
         socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(limits.request_timeout))?;
         socket.bind(address)?;
         socket.listen(BACKLOG)

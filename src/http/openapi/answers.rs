@@ -49,14 +49,11 @@ impl Answers {
                 ApiError::BadHost,
                 ApiError::TooSlow,
                 ApiError::TargetTooLong,
+                ApiError::HeadTooLarge,
+                ApiError::NotHttp,
+                ApiError::TooManyConnections,
                 ApiError::Internal,
             ])
-            .refusal(StatusCode::SERVICE_UNAVAILABLE, "Too many connections")
-            .with("Retry-After", meaning("Retry-After"), "1")
-            .empty(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The head has more than 64 headers or 16 KiB",
-            )
     }
 
     /// A JSON body of the type `T`, with examples by name.
