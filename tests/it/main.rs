@@ -20,6 +20,7 @@ mod logout;
 mod logs;
 mod metrics;
 mod modules;
+mod proxies;
 mod readme;
 mod sealed;
 mod settings;
