@@ -13,7 +13,10 @@
 )]
 
 mod admin;
+mod banner;
+mod browsers;
 mod check;
+mod clients;
 mod conformance;
 mod faults;
 mod logout;
@@ -25,3 +28,4 @@ mod readme;
 mod sealed;
 mod settings;
 mod support;
+mod web_app;

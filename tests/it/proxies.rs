@@ -49,7 +49,11 @@ fn ask_app(proxy: &Proxy, token: &str) -> Answer {
 fn the_app_hears_from_the_service_who_it_is_whatever_the_client_claims() {
     let service = Service::start();
     let token = service.token_of("user 42");
-    let id = service.check(&token).header("remote-session").unwrap().to_owned();
+    let id = service
+        .check(&token)
+        .header("remote-session")
+        .unwrap()
+        .to_owned();
     behind_each(service.public, |proxy, _app| {
         for body in ["", "a body for the app"] {
             let ask = Ask::post("/page?a=b").session(&token).body(body);
@@ -171,7 +175,10 @@ fn when_the_service_is_gone_nobody_gets_in() {
         assert_eq!(ask_app(&proxy, &token).status, 200);
         service.stop();
         let answer = ask_app(&proxy, &token);
-        assert!([500, 502, 503].contains(&answer.status), "{kind:?}: {answer:?}");
+        assert!(
+            [500, 502, 503].contains(&answer.status),
+            "{kind:?}: {answer:?}"
+        );
         assert_eq!((app.requests(), answer.header("set-cookie")), (1, None));
     }
 }

@@ -1,67 +1,32 @@
 //! The app behind a proxy: answers every request with what it was asked, as JSON.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Deref;
 
 use axum::body::{Body, to_bytes};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 
 use super::Answer;
+use super::server::TestServer;
 
 /// A running app; ends with the test.
-pub struct EchoApp {
-    pub address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
-    _runtime: Runtime,
-}
+pub struct EchoApp(TestServer);
 
 impl EchoApp {
     pub fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let app = Self {
-            address: listener.local_addr().unwrap(),
-            connections: Arc::default(),
-            requests: Arc::default(),
-            _runtime: runtime,
-        };
-        let (connections, requests) = (Arc::clone(&app.connections), Arc::clone(&app.requests));
-        app._runtime.spawn(async move {
-            while let Ok((stream, _peer)) = listener.accept().await {
-                connections.fetch_add(1, Ordering::SeqCst);
-                let requests = Arc::clone(&requests);
-                let service = service_fn(move |request| {
-                    requests.fetch_add(1, Ordering::SeqCst);
-                    echo(request)
-                });
-                let stream = TokioIo::new(stream);
-                tokio::spawn(http1::Builder::new().serve_connection(stream, service));
-            }
-        });
-        app
-    }
-
-    /// How many connections it has been asked over.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-
-    /// How many requests have reached it.
-    pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
+        Self(TestServer::start(echo))
     }
 }
 
-async fn echo(request: http::Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
+impl Deref for EchoApp {
+    type Target = TestServer;
+
+    fn deref(&self) -> &TestServer {
+        &self.0
+    }
+}
+
+async fn echo(request: http::Request<Incoming>) -> http::Response<Body> {
     let (head, body) = request.into_parts();
     let body = to_bytes(Body::new(body), usize::MAX).await.unwrap();
     let headers = head.headers.iter();
@@ -75,7 +40,7 @@ async fn echo(request: http::Request<Incoming>) -> Result<http::Response<Body>, 
         "body": String::from_utf8_lossy(&body),
     });
     let answer = http::Response::builder().header("content-type", "application/json");
-    Ok(answer.body(Body::from(seen.to_string())).unwrap())
+    answer.body(Body::from(seen.to_string())).unwrap()
 }
 
 /// A request as the app saw it.

@@ -58,7 +58,11 @@ impl Proxy {
                 println!("{}", fs::read_to_string(self.log()).unwrap());
                 return false;
             }
-            assert!(begun.elapsed() < PATIENCE, "{:?} does not listen", self.kind);
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{:?} does not listen",
+                self.kind
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         true
@@ -74,7 +78,11 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("log of {:?}: {}", self.kind, fs::read_to_string(self.log()).unwrap());
+            println!(
+                "log of {:?}: {}",
+                self.kind,
+                fs::read_to_string(self.log()).unwrap()
+            );
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
@@ -84,7 +92,11 @@ impl Drop for Proxy {
 /// shared machine must not leave to the default: where logs and temporary files go.
 fn configure(kind: Kind, file: &str, port: u16, service: SocketAddr, app: SocketAddr) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("proxy-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+    let name = format!(
+        "proxy-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::SeqCst)
+    );
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&directory).unwrap();
     let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxies");
@@ -121,7 +133,11 @@ fn command(kind: Kind, file: &str, directory: &Path) -> Command {
                 "daemon off; master_process off; error_log stderr; pid {}/pid;",
                 directory.display()
             );
-            nginx.arg("-p").arg(directory).arg("-c").arg(directory.join(file));
+            nginx
+                .arg("-p")
+                .arg(directory)
+                .arg("-c")
+                .arg(directory.join(file));
             nginx.args(["-g", &globals]);
             nginx
         }
