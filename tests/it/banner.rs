@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
+use crate::readme;
 use crate::support::service::binary;
 
 const TOKEN: &str = "an-admin-token-for-the-terminal";
@@ -94,6 +95,20 @@ fn the_commands_on_the_screen_issue_a_session_and_end_it_once() {
     let lines = shown(&mut screen);
     assert!(!lines.concat().contains(TOKEN), "{lines:#?}");
     assert_eq!(paste(&lines, Some(TOKEN)), ["true", "false"], "{lines:#?}");
+    // The README shows it as it is with the default ports.
+    let address = |name: &str| {
+        let start = format!("  {name:<6}  http://");
+        let line = lines.iter().find_map(|line| line.strip_prefix(&start));
+        line.unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let shown = readme::block_with("  Try it in another terminal")
+        .replace("127.0.0.1:8080", &address("public"))
+        .replace("127.0.0.1:8081", &address("admin"));
+    let begin = lines
+        .iter()
+        .position(|line| line.contains(" public "))
+        .unwrap();
+    assert_eq!(lines[begin..].join("\n"), shown.trim_end_matches('\n'));
     let without = paste(&lines, None).join("\n");
     assert!(
         without.contains("NEPTUN_AUTH_ADMIN_TOKEN: is not set in this terminal"),

@@ -98,6 +98,9 @@ fn without_a_live_session_the_app_is_not_reached() {
             if !is_private {
                 assert_eq!(answer.header("www-authenticate"), Some("Cookie"));
             }
+            if proxy.kind != Kind::Nginx && !bytes.starts_with("HEAD") {
+                assert_eq!(answer.json()["statusCode"], 401);
+            }
         }
         assert_eq!(app.requests(), 0);
     });
@@ -175,10 +178,12 @@ fn when_the_service_is_gone_nobody_gets_in() {
         assert_eq!(ask_app(&proxy, &token).status, 200);
         service.stop();
         let answer = ask_app(&proxy, &token);
-        assert!(
-            [500, 502, 503].contains(&answer.status),
-            "{kind:?}: {answer:?}"
-        );
+        let cannot_tell = match kind {
+            Kind::Nginx => 500,
+            Kind::Caddy => 502,
+            Kind::HaProxy => 503,
+        };
+        assert_eq!(answer.status, cannot_tell, "{kind:?}: {answer:?}");
         assert_eq!((app.requests(), answer.header("set-cookie")), (1, None));
     }
 }
