@@ -43,7 +43,8 @@ pub struct Flags {
     #[arg(help_heading = "Listeners")]
     pub admin_token_file: Option<String>,
 
-    /// Where sessions are kept: `memory:` (forgotten at restart)
+    /// Where sessions are kept: `memory:` (forgotten at restart) or `file:PATH` (on this machine's
+    /// disk: what was answered survives a crash)
     #[arg(
         long,
         env = "NEPTUN_AUTH_STORE",
@@ -58,7 +59,7 @@ pub struct Flags {
     #[arg(default_value = "1s", help_heading = "Store")]
     pub store_timeout: String,
 
-    /// Most sessions the memory store keeps; past it issuing answers 503. A live session is
+    /// Most sessions the memory and file stores keep; past it issuing answers 503. A live session is
     /// never evicted
     #[arg(long, env = "NEPTUN_AUTH_MAX_SESSIONS", value_name = "COUNT")]
     #[arg(default_value = "10000000", help_heading = "Store")]

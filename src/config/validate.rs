@@ -68,7 +68,8 @@ impl Flags {
         let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
         let admin_token = self.admin_token(faults);
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
-        let store = faults.check("store", StoreConfig::parse(&self.store));
+        let store = StoreConfig::parse(&self.store, max_sessions.unwrap_or_default());
+        let store = faults.check("store", store);
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
         let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
         let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
@@ -90,12 +91,13 @@ impl Flags {
             faults.add("admin-listen", problem);
         }
 
+        max_sessions?;
         Some(Config {
             listen: listen?,
             admin_listen: admin_listen?,
             admin_token,
             admin_token_file: self.admin_token_file.clone(),
-            store: store?.with_max_sessions(max_sessions?),
+            store: store?,
             store_timeout: store_timeout?,
             lifetimes: Lifetimes {
                 session_ttl: session_ttl?,

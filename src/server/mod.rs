@@ -20,7 +20,7 @@ pub use shutdown::Shutdown;
 use crate::config::Config;
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
-use crate::session::{EndReason, Observer, SessionEvent, SessionManager, SystemClock};
+use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, SystemClock};
 use crate::store;
 
 /// How many connections may wait to be accepted.
@@ -45,9 +45,9 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
-/// Why the service could not start.
+/// Why the service could not start, or not end in order.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum RunError {
     /// An address could not be listened on.
     #[error(
         "--{flag} ({}): cannot listen on {address}: {source}{}",
@@ -62,6 +62,12 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The store could not put everything where it is to stay.
+    #[error("the store was not closed in order: {0}")]
+    Close(StoreError),
     /// A setting got past `config` that HTTP cannot carry.
     #[error("a setting cannot be put in a header: {0}")]
     Header(#[from] axum::http::Error),
@@ -90,14 +96,14 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 /// Runs the service until a signal ends it.
-pub async fn run(config: Config) -> Result<(), StartError> {
-    let signal = shutdown::first_signal().map_err(StartError::Signals)?;
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let signal = shutdown::first_signal().map_err(RunError::Signals)?;
+    let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
+    let store = store::open(&config.store, config.store_timeout, Arc::clone(&metrics))?;
     let public_listener = listen("listen", config.listen, &config.limits)?;
     let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
     announce(&config, &public_listener, &admin_listener);
 
-    let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
-    let store = store::open(&config.store, config.store_timeout, Arc::clone(&metrics));
     let sessions = SessionManager::new(store, Arc::new(SystemClock), config.lifetimes);
     let sessions = sessions
         .with_seals(config.seals)
@@ -107,7 +113,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 
     let draining = Draining::default();
     let app = App::new(
-        sessions,
+        Arc::clone(&sessions),
         config.cookie,
         config.admin_token,
         draining.clone(),
@@ -141,6 +147,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (public, admin) = tokio::join!(public, admin);
 
     sweeper.abort();
+    sessions.close().await.map_err(RunError::Close)?;
     shutdown.farewell(public + admin);
     Ok(())
 }
@@ -161,7 +168,7 @@ fn listen(
     flag: &'static str,
     address: SocketAddr,
     limits: &Limits,
-) -> Result<TcpListener, StartError> {
+) -> Result<TcpListener, RunError> {
     let open = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -174,7 +181,7 @@ fn listen(
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    open().map_err(|source| StartError::Listen {
+    open().map_err(|source| RunError::Listen {
         flag,
         address,
         source,

@@ -296,6 +296,11 @@ impl SessionManager {
         (self.observer)(SessionEvent::Ended(why));
     }
 
+    /// Ends the use of the store in order; no other call may come after it.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+
     fn moment(&self) -> Moment {
         Moment {
             now: self.clock.now(),

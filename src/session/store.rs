@@ -68,6 +68,9 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Whether the store answers and would keep its promises; for readiness.
     async fn ready(&self) -> Result<(), StoreError>;
 
+    /// Puts what is still in hand where it is to stay. Called once, when no other call is to come.
+    async fn close(&self) -> Result<(), StoreError>;
+
     /// How many sessions and revocations are kept, where that is cheap to know; those that are
     /// over may count until they are swept.
     fn approximate_len(&self) -> Option<u64>;

@@ -106,6 +106,11 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
         self.measured(StoreOperation::Ready, call).await
     }
 
+    async fn close(&self) -> Result<(), StoreError> {
+        // Takes the time it takes: the shutdown has a deadline of its own.
+        self.inner.close().await
+    }
+
     fn approximate_len(&self) -> Option<u64> {
         self.inner.approximate_len()
     }

@@ -18,6 +18,7 @@
 //! a sweep keep a thread for longer than [`BATCH`] sessions take. `cargo bench --bench store`
 //! prints the longest pauses at ten million sessions.
 
+mod journaled;
 mod tables;
 
 use std::collections::HashSet;
@@ -33,7 +34,8 @@ use crate::session::{
     Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
     User,
 };
-use tables::{Handle, Mark, Sessions, UserKey, Users, drop_over, handle_of};
+pub(super) use tables::Mark;
+use tables::{Handle, Sessions, UserKey, Users, drop_over, handle_of};
 
 /// How many tables there are of each kind.
 const TABLES: usize = 4096;
@@ -116,10 +118,7 @@ impl MemoryStore {
         if self.reserve() {
             return Ok(());
         }
-        let now = at.now.as_millis();
-        let pause = (self.max_sessions / 10_000).clamp(10, 1000);
-        // A distance and not a difference: a clock that was set back must not silence this.
-        if now.abs_diff(self.found_full_at.load(Ordering::Relaxed)) >= pause {
+        if self.may_look_for_room(at) {
             let first = self.next_step.load(Ordering::Relaxed);
             while self.next_step.load(Ordering::Relaxed).wrapping_sub(first) < STEPS_A_ROUND {
                 self.sweep_step(at).await;
@@ -127,21 +126,38 @@ impl MemoryStore {
                     return Ok(());
                 }
             }
-            self.found_full_at.store(now, Ordering::Relaxed);
+            self.found_nothing(at);
         }
         Err(full())
+    }
+
+    fn may_look_for_room(&self, at: Moment) -> bool {
+        let pause = (self.max_sessions / 10_000).clamp(10, 1000);
+        let last = self.found_full_at.load(Ordering::Relaxed);
+        // A distance and not a difference: a clock that was set back must not silence this.
+        at.now.as_millis().abs_diff(last) >= pause
+    }
+
+    fn found_nothing(&self, at: Moment) {
+        self.found_full_at
+            .store(at.now.as_millis(), Ordering::Relaxed);
     }
 
     /// Goes through the next few tables of each kind, and lets other tasks run after each.
     async fn sweep_step(&self, at: Moment) {
         let step = self.next_step.fetch_add(1, Ordering::Relaxed) % STEPS_A_ROUND;
         for table in (step..TABLES).step_by(STEPS_A_ROUND) {
-            let over = |mark: &Mark| mark.until <= at.now;
-            self.uncount(drop_over(&mut self.users[table].lock().marks, over));
-            let over = |until: &Timestamp| *until <= at.now;
-            self.uncount(drop_over(&mut self.revoked_until[table].lock(), over));
+            self.sweep_revocations(table, at);
             self.sweep_sessions(&self.sessions[table], at).await;
         }
+    }
+
+    /// Drops the marks and revocations of one table that are over.
+    fn sweep_revocations(&self, table: usize, at: Moment) {
+        let over = |mark: &Mark| mark.until <= at.now;
+        self.uncount(drop_over(&mut self.users[table].lock().marks, over));
+        let over = |until: &Timestamp| *until <= at.now;
+        self.uncount(drop_over(&mut self.revoked_until[table].lock(), over));
     }
 
     async fn sweep_sessions(&self, table: &Mutex<Sessions>, at: Moment) {
@@ -154,6 +170,36 @@ impl MemoryStore {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Enters a session in its table and in the index, unless it is there; says whether it did.
+    fn enter(&self, session: &Session) -> bool {
+        let (key, handle) = (self.user_key(&session.user), handle_of(&session.id));
+        let mut users = self.user_table(key).lock();
+        // All sessions of a user share one copy of the name.
+        let sibling = users
+            .handles_from(key, 0)
+            .next()
+            .and_then(|handle| self.look(handle, |sibling| sibling.user == session.user));
+        let user = sibling.map_or_else(|| session.user.clone(), |sibling| sibling.user);
+        let is_new = self.table(handle).lock().add(Session {
+            user,
+            ..session.clone()
+        });
+        if is_new {
+            users.index.insert((key, handle));
+        }
+        is_new
+    }
+
+    /// Copies of the user's sessions, over or not, in no order.
+    fn look_at_all(&self, user: &User) -> Vec<Session> {
+        let key = self.user_key(user);
+        let mut sessions = Vec::new();
+        for_each_handle(&mut self.user_table(key).lock(), key, |_, handle| {
+            sessions.extend(self.look(handle, |session| is_indexed_as(session, handle, user)));
+        });
+        sessions
     }
 
     /// A copy of the session at `handle`, if it is the one.
@@ -183,8 +229,7 @@ impl MemoryStore {
         reserved: bool,
     ) -> Result<(), StoreError> {
         if let Some(known) = table.marks.get_mut(user) {
-            known.not_before = known.not_before.max(mark.not_before);
-            known.until = known.until.max(mark.until);
+            *known = known.and(mark);
             self.uncount(usize::from(reserved));
             return Ok(());
         }
@@ -213,17 +258,7 @@ impl MemoryStore {
 impl SessionStore for MemoryStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
         self.reserve_or_sweep(at).await?;
-        let (key, handle) = (self.user_key(&session.user), handle_of(&session.id));
-        let mut users = self.user_table(key).lock();
-        // All sessions of a user share one copy of the name.
-        let sibling = users
-            .handles_from(key, 0)
-            .next()
-            .and_then(|handle| self.look(handle, |sibling| sibling.user == session.user));
-        let user = sibling.map_or_else(|| session.user.clone(), |sibling| sibling.user);
-        if self.table(handle).lock().add(Session { user, ..session }) {
-            users.index.insert((key, handle));
-        } else {
+        if !self.enter(&session) {
             // Asked again.
             self.uncount(1);
         }
@@ -254,12 +289,8 @@ impl SessionStore for MemoryStore {
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
-        let key = self.user_key(user);
-        let mut sessions = Vec::new();
-        for_each_handle(&mut self.user_table(key).lock(), key, |_, handle| {
-            let found = self.look(handle, |session| is_indexed_as(session, handle, user));
-            sessions.extend(found.filter(|session| at.is_live(session)));
-        });
+        let mut sessions = self.look_at_all(user);
+        sessions.retain(|session| at.is_live(session));
         sessions.sort_by_key(|session| (session.created_at, session.id));
         Ok(sessions)
     }
@@ -323,6 +354,10 @@ impl SessionStore for MemoryStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -2,13 +2,16 @@
 //!
 //! [`open`] is the only place that knows which backends there are.
 
+pub mod file;
 mod instrumented;
 mod memory;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use file::{FileConfig, FileStore};
 pub use instrumented::Instrumented;
 pub use memory::MemoryStore;
 
@@ -23,25 +26,36 @@ pub enum StoreConfig {
         /// Room for this many sessions.
         max_sessions: u64,
     },
+    /// In this process, with a journal in a file that survives it.
+    File {
+        /// Where the file is, or is to be.
+        path: PathBuf,
+        /// Room for this many sessions.
+        max_sessions: u64,
+    },
 }
 
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("--store: {0}")]
+pub struct OpenError(#[from] file::OpenError);
+
 impl StoreConfig {
-    /// Reads `memory:`; the error says what would be right.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        match url {
-            "memory:" => Ok(Self::Memory { max_sessions: 0 }),
+    /// Reads `memory:` or `file:PATH`; the error says what would be right.
+    pub fn parse(url: &str, max_sessions: u64) -> Result<Self, String> {
+        let path = url
+            .strip_prefix("file:")
+            .map(|path| path.strip_prefix("//").unwrap_or(path));
+        match (url, path) {
+            ("memory:", _) => Ok(Self::Memory { max_sessions }),
+            (_, Some(path)) if !path.is_empty() => Ok(Self::File {
+                path: path.into(),
+                max_sessions,
+            }),
             _ => Err(format!(
-                "`{}` is not a store; use memory:",
+                "`{}` is not a store; use memory: or file:PATH",
                 Self::redacted(url)
             )),
-        }
-    }
-
-    /// The same store with room for `max_sessions`, where that is ours to limit.
-    #[must_use]
-    pub fn with_max_sessions(self, max_sessions: u64) -> Self {
-        match self {
-            Self::Memory { .. } => Self::Memory { max_sessions },
         }
     }
 
@@ -61,6 +75,7 @@ impl StoreConfig {
             Self::Memory { .. } => Some(
                 "the store is memory: a restart forgets every session, which logs everybody out",
             ),
+            Self::File { .. } => None,
         }
     }
 }
@@ -69,21 +84,26 @@ impl fmt::Display for StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory { .. } => f.write_str("memory:"),
+            Self::File { path, .. } => write!(f, "file:{}", path.display()),
         }
     }
 }
 
-/// Opens the store that `config` names, with a deadline on every call, each counted.
-#[must_use]
+/// Opens the store that `config` names, with a deadline on every call, each counted. Blocks while
+/// a file is read.
 pub fn open(
     config: &StoreConfig,
     timeout: Duration,
     metrics: Arc<Metrics>,
-) -> Arc<dyn SessionStore> {
-    match *config {
+) -> Result<Arc<dyn SessionStore>, OpenError> {
+    Ok(match config {
         StoreConfig::Memory { max_sessions } => {
-            let store = MemoryStore::new(max_sessions);
+            let store = MemoryStore::new(*max_sessions);
             Arc::new(Instrumented::new(store, timeout, metrics))
         }
-    }
+        StoreConfig::File { path, max_sessions } => {
+            let store = FileStore::open(path, FileConfig::new(*max_sessions))?;
+            Arc::new(Instrumented::new(store, timeout, metrics))
+        }
+    })
 }

@@ -19,6 +19,7 @@ mod check;
 mod clients;
 mod conformance;
 mod faults;
+mod file;
 mod logout;
 mod logs;
 mod metrics;

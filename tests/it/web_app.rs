@@ -1,5 +1,6 @@
 //! Neptun's web app behind nginx and Caddy with the README's own files: the app opens whatever
-//! seal reaches it, so a seal that is over must not.
+//! seal reaches it, so a seal that is over must not. Most look at what reaches the app; one runs
+//! the h3 that the web app runs.
 
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +13,8 @@ use crate::support::faulty::{Fault, FaultyService};
 use crate::support::proxy::{Kind, Proxy};
 use crate::support::relay::Relay;
 use crate::support::service::binary;
-use crate::support::{Ask, Service};
+use crate::support::web_app::WebApp;
+use crate::support::{Answer, Ask, Service};
 
 const PASSWORD: &str = "the-web-apps-own-session-password";
 
@@ -243,5 +245,48 @@ fn visitors_too_are_asked_about_over_connections_that_are_kept() {
             let opened = (app.connections(), relay.connections());
             assert!(opened.0 <= 4 && opened.1 <= 6, "{kind:?} opened {opened:?}");
         });
+    }
+}
+
+/// The value of the session cookie that an answer sets.
+fn session_set_by(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let cookies = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "set-cookie");
+    let mut sessions = cookies.filter_map(|(_, set)| set.strip_prefix("neptun-session="));
+    let value = sessions.next_back().unwrap().split(';').next();
+    value.unwrap().to_owned()
+}
+
+#[test]
+fn with_the_real_h3_a_copied_cookie_is_worth_nothing_after_the_sign_out() {
+    let service = service();
+    for (kind, file) in VISITORS {
+        let app = WebApp::start(PASSWORD);
+        let proxy = Proxy::start(kind, file, service.public, app.address);
+        let log_in = |ask: Ask| session_set_by(&ask.send(proxy.address));
+        let session = |method, cookie: &[u8]| {
+            let ask = Ask::new(method, "/api/_auth/session").header("cookie", cookie);
+            ask.send(proxy.address).json()
+        };
+        let known = json!({ "user": { "id": 5 } });
+        let copied = log_in(Ask::post("/login"));
+        let cookie = format!("neptun-session={copied}").into_bytes();
+        assert_eq!(session("GET", &cookie), known, "{kind:?}");
+        assert_eq!(session("DELETE", &cookie), json!({ "loggedOut": true }));
+
+        assert_eq!(session("GET", &cookie), json!({}), "{kind:?}");
+        // h3 would take the first of the two, whatever JavaScript trims around its name.
+        let own = log_in(Ask::post("/login"));
+        for disguised in [&cookie[..], &[b"\xa0", &cookie[..]].concat()] {
+            let both = [disguised, b"; neptun-session=", own.as_bytes()].concat();
+            assert_eq!(session("GET", &both), json!({}), "{kind:?}");
+        }
+        // Whoever still holds the old cookie logs in again and is in.
+        let anew = log_in(Ask::post("/login").session(&copied));
+        let cookie = format!("neptun-session={anew}");
+        assert_eq!(session("GET", cookie.as_bytes()), known, "{kind:?}");
     }
 }

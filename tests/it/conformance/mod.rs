@@ -11,7 +11,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use neptun_auth::session::SessionStore;
-use neptun_auth::store::MemoryStore;
+use neptun_auth::store::{FileConfig, FileStore, MemoryStore};
+
+use crate::file::disk::Disk;
 
 /// A fresh, empty store, together with whatever it needs to live. Fields drop in this order: the
 /// store goes before its server or directory.
@@ -36,6 +38,18 @@ async fn memory() -> Backend {
     }
 }
 
+/// The factory of the file store, on a disk in memory: faults and real files have tests of
+/// their own.
+async fn file() -> Backend {
+    let config = FileConfig::new(1_000_000);
+    Backend {
+        store: Arc::new(FileStore::open_on(Disk::with(Vec::new()), config).unwrap()),
+        rounds: 50,
+        histories: 128,
+        _owned: Box::new(()),
+    }
+}
+
 /// Makes, for each backend, one module with one test for each case.
 macro_rules! conformance {
     ($($backend:ident => $open:path;)*) => {$(
@@ -52,4 +66,5 @@ macro_rules! conformance {
 
 conformance! {
     on_memory => super::memory;
+    on_file => super::file;
 }

@@ -104,6 +104,10 @@ impl SessionStore for FaultyStore {
         self.suffer(self.inner.ready()).await
     }
 
+    async fn close(&self) -> Result<(), StoreError> {
+        self.suffer(self.inner.close()).await
+    }
+
     fn approximate_len(&self) -> Option<u64> {
         self.inner.approximate_len()
     }

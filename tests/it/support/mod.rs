@@ -12,6 +12,7 @@ pub mod relay;
 pub mod server;
 pub mod service;
 mod tools;
+pub mod web_app;
 pub mod wire;
 
 pub use envelope::assert_envelope;

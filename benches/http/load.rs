@@ -1,0 +1,152 @@
+//! The load: 64 keep-alive connections that each ask again as soon as they are answered.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Connections at once.
+const CONNECTIONS: usize = 64;
+
+/// A target for load.
+pub struct Load {
+    address: SocketAddr,
+    connections: usize,
+}
+
+/// What one slice showed.
+pub struct Slice {
+    took: Duration,
+    requests: usize,
+    /// The 99th percentile of the time from a request to its answer.
+    pub p99: Duration,
+    /// The size of the first answer.
+    pub answer_bytes: usize,
+}
+
+impl Slice {
+    pub fn per_second(&self) -> f64 {
+        f64::from(u32::try_from(self.requests).unwrap()) / self.took.as_secs_f64()
+    }
+}
+
+impl Load {
+    pub const fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            connections: CONNECTIONS,
+        }
+    }
+
+    pub const fn with_connections(self, connections: usize) -> Self {
+        Self {
+            connections,
+            ..self
+        }
+    }
+
+    /// Sends each request once and checks how its answer begins.
+    pub fn run(&self, requests: &[Vec<u8>], expected: &'static [u8]) -> Slice {
+        let answers = self.ask(requests, expected, |_| {});
+        let mut latencies: Vec<Duration> = answers.times.into_iter().flatten().collect();
+        latencies.sort();
+        Slice {
+            took: answers.took,
+            requests: requests.len(),
+            p99: latencies[latencies.len() * 99 / 100],
+            answer_bytes: answers.first_bytes,
+        }
+    }
+
+    /// Sends each request once and hands out the answers' bytes, in no particular order.
+    pub fn collect(&self, requests: &[Vec<u8>], expected: &'static [u8]) -> Vec<Vec<u8>> {
+        let answers = std::sync::Mutex::new(Vec::with_capacity(requests.len()));
+        self.ask(requests, expected, |answer| {
+            answers.lock().unwrap().push(answer.to_vec());
+        });
+        answers.into_inner().unwrap()
+    }
+
+    fn ask(&self, requests: &[Vec<u8>], expected: &'static [u8], each: impl Fn(&[u8])) -> Answers {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let streams = (0..self.connections).map(|_| TcpStream::connect(self.address));
+            let streams = futures_util::future::try_join_all(streams).await.unwrap();
+            let share = requests.len().div_ceil(self.connections);
+            let begun = Instant::now();
+            let clients = streams.into_iter().zip(requests.chunks(share));
+            let clients = clients.map(|(stream, share)| converse(stream, share, expected, &each));
+            let done = futures_util::future::join_all(clients).await;
+            let took = begun.elapsed();
+            let first_bytes = done[0].1;
+            let times = done.into_iter().map(|(times, _)| times).collect();
+            Answers {
+                took,
+                times,
+                first_bytes,
+            }
+        })
+    }
+}
+
+struct Answers {
+    took: Duration,
+    times: Vec<Vec<Duration>>,
+    first_bytes: usize,
+}
+
+async fn converse(
+    mut stream: TcpStream,
+    requests: &[Vec<u8>],
+    expected: &'static [u8],
+    each: &impl Fn(&[u8]),
+) -> (Vec<Duration>, usize) {
+    stream.set_nodelay(true).unwrap();
+    let mut times = Vec::with_capacity(requests.len());
+    let mut buffer = Vec::with_capacity(4096);
+    let mut first_bytes = 0;
+    for request in requests {
+        let begun = Instant::now();
+        stream.write_all(request).await.unwrap();
+        buffer.clear();
+        let length = loop {
+            assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0, "closed");
+            if let Some(length) = length_of_answer(&buffer).filter(|&length| buffer.len() >= length)
+            {
+                break length;
+            }
+        };
+        times.push(begun.elapsed());
+        let shown = || String::from_utf8_lossy(&buffer).into_owned();
+        assert!(
+            buffer.starts_with(expected) && buffer.len() == length,
+            "{}",
+            shown()
+        );
+        if first_bytes == 0 {
+            first_bytes = length;
+        }
+        each(&buffer);
+    }
+    (times, first_bytes)
+}
+
+/// How long the answer that begins like this is in all, once its head is complete.
+fn length_of_answer(answer: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-length: ";
+    let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
+    let at = answer[..head]
+        .windows(NAME.len())
+        .position(|bytes| bytes == NAME);
+    let body = at.map_or(0, |at| {
+        let digits = answer[at + NAME.len()..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit());
+        digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
+    });
+    Some(head + body)
+}

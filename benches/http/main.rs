@@ -1,0 +1,173 @@
+//! The service beside a bare axum router that answers the same bytes and does nothing: no store,
+//! no cookie, no layer. Ratios of throughput and latency, measured side by side in one run.
+//!
+//! `cargo bench --bench http` takes about two minutes. Both servers are pinned to core 0 and the
+//! load to core 1; slices alternate, so that whatever else the machine does hits both alike.
+//! Shown are medians over pairs of slices, with the smallest and largest ratio.
+//!
+//! For instructions in user space, which no other load disturbs, run either server under
+//! callgrind; `cargo bench --bench http -- --instructions` does it and takes some minutes more.
+
+#![expect(clippy::print_stdout, reason = "a benchmark reports")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that cannot go on panics"
+)]
+#![expect(
+    unreachable_pub,
+    clippy::must_use_candidate,
+    reason = "in a binary `pub` says what the modules share"
+)]
+
+mod bare;
+mod instructions;
+mod load;
+mod servers;
+
+use load::{Load, Slice};
+use servers::Server;
+
+/// Pairs of slices for each scenario.
+const PAIRS: usize = 11;
+
+/// Requests of one slice.
+const REQUESTS: usize = 40_000;
+
+/// What is asked, and so what is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// `check` of a live session.
+    CheckLive,
+    /// `logout` without a cookie.
+    LogoutBare,
+    /// `logout` of a session nobody knows.
+    LogoutUnknown,
+    /// `logout` of live sessions, each request another.
+    LogoutLive,
+}
+
+impl Scenario {
+    const ALL: [Self; 4] = [
+        Self::CheckLive,
+        Self::LogoutBare,
+        Self::LogoutUnknown,
+        Self::LogoutLive,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::CheckLive => "check, live session",
+            Self::LogoutBare => "logout, no cookie",
+            Self::LogoutUnknown => "logout, unknown session",
+            Self::LogoutLive => "logout, live sessions",
+        }
+    }
+
+    /// What the service must answer to each of them.
+    const fn expected(self) -> &'static [u8] {
+        match self {
+            Self::CheckLive => b"HTTP/1.1 204",
+            Self::LogoutBare => b"HTTP/1.1 401",
+            Self::LogoutUnknown | Self::LogoutLive => b"HTTP/1.1 200",
+        }
+    }
+
+    /// The requests of one slice against the service, sessions issued as needed.
+    fn requests(self, service: &Server, count: usize) -> Vec<Vec<u8>> {
+        match self {
+            Self::CheckLive => {
+                let token = &service.issue(1)[0];
+                vec![request("GET", "/api/auth/check", Some(token)); count]
+            }
+            Self::LogoutBare => vec![request("POST", "/api/auth/logout", None); count],
+            Self::LogoutUnknown => {
+                let unknown = "uwZ2_tjRW5StmcmfoCnr6j1Vs_Clo6BgVxeszfZWCNc";
+                vec![request("POST", "/api/auth/logout", Some(unknown)); count]
+            }
+            Self::LogoutLive => {
+                let tokens = service.issue(count);
+                let requests = tokens.iter();
+                requests
+                    .map(|token| request("POST", "/api/auth/logout", Some(token)))
+                    .collect()
+            }
+        }
+    }
+}
+
+/// A request as a browser behind a proxy sends it, as far as size goes.
+pub fn request(method: &str, path: &str, token: Option<&str>) -> Vec<u8> {
+    let cookie = token.map(|token| format!("cookie: theme=dark; neptun-session={token}\r\n"));
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: auth.example.com\r\nuser-agent: neptun-bench\r\n\
+         accept: */*\r\n{}\r\n",
+        cookie.unwrap_or_default()
+    )
+    .into_bytes()
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|argument| argument == bare::FLAG) {
+        return bare::run();
+    }
+    if arguments
+        .iter()
+        .any(|argument| argument == "--instructions")
+    {
+        return instructions::report();
+    }
+    servers::pin(1);
+    let service = Server::service();
+    let bare = Server::bare();
+    println!(
+        "| request | throughput / bare axum | smallest..largest | p99 / bare axum | requests a second |"
+    );
+    println!("|---|---|---|---|---|");
+    for scenario in Scenario::ALL {
+        compare(scenario, &service, &bare);
+    }
+}
+
+fn compare(scenario: Scenario, service: &Server, bare: &Server) {
+    let slice = |server: &Server| {
+        let requests = scenario.requests(service, REQUESTS);
+        Load::new(server.public).run(&requests, scenario.expected())
+    };
+    // Warms both up, and shows that both answer the same.
+    let (mut ratios, mut p99s, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..=PAIRS {
+        let [ours, theirs]: [Slice; 2] = if pair % 2 == 0 {
+            [slice(service), slice(bare)]
+        } else {
+            let theirs = slice(bare);
+            [slice(service), theirs]
+        };
+        if pair == 0 {
+            assert_eq!(
+                ours.answer_bytes, theirs.answer_bytes,
+                "both answer the same bytes"
+            );
+            continue;
+        }
+        ratios.push(ours.per_second() / theirs.per_second());
+        p99s.push(ours.p99.as_secs_f64() / theirs.p99.as_secs_f64());
+        rates.push(ours.per_second());
+    }
+    let ratio = median(&mut ratios);
+    println!(
+        "| {} | {ratio:.2} | {:.2}..{:.2} | {:.2} | {:.0} |",
+        scenario.name(),
+        ratios[0],
+        ratios[ratios.len() - 1],
+        median(&mut p99s),
+        median(&mut rates),
+    );
+}
+
+/// The median; leaves the values sorted.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

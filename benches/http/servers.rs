@@ -1,0 +1,131 @@
+//! Both servers as processes on core 0, ended with the benchmark.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use super::load::Load;
+
+const ADMIN_TOKEN: &str = "an-admin-token-for-benchmarks";
+
+/// A server under load.
+pub struct Server {
+    child: Child,
+    pub public: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// Keeps this thread, and those it starts, on one core.
+pub fn pin(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).unwrap();
+}
+
+impl Server {
+    /// The service with its default settings; its log goes where a log collector would read it.
+    pub fn service() -> Self {
+        Self::service_under(&["taskset", "-c", "0"])
+    }
+
+    /// The same under another program.
+    pub fn service_under(wrapper: &[&str]) -> Self {
+        let (public, admin) = (free(), free());
+        let mut command = wrapped(wrapper, env!("CARGO_BIN_EXE_neptun-auth"));
+        command.args([
+            "--listen",
+            &public.to_string(),
+            "--admin-listen",
+            &admin.to_string(),
+        ]);
+        command.args(["--admin-token", ADMIN_TOKEN, "--log-format", "json"]);
+        Self::start(command, public, admin)
+    }
+
+    /// The bare router.
+    pub fn bare() -> Self {
+        Self::bare_under(&["taskset", "-c", "0"])
+    }
+
+    /// The same under another program.
+    pub fn bare_under(wrapper: &[&str]) -> Self {
+        let public = free();
+        let myself = std::env::current_exe().unwrap();
+        let mut command = wrapped(wrapper, myself.to_str().unwrap());
+        command.args([super::bare::FLAG, &public.to_string()]);
+        Self::start(command, public, public)
+    }
+
+    fn start(mut command: Command, public: SocketAddr, admin: SocketAddr) -> Self {
+        let log =
+            std::fs::File::create(std::env::temp_dir().join("neptun-auth-bench.log")).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let server = Self {
+            child,
+            public,
+            admin,
+        };
+        let begun = Instant::now();
+        while [public, admin]
+            .iter()
+            .any(|address| TcpStream::connect(address).is_err())
+        {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it did not start");
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    /// Tokens of `count` new sessions.
+    pub fn issue(&self, count: usize) -> Vec<String> {
+        let body = r#"{"user":"bench"}"#;
+        let request = format!(
+            "POST /admin/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             authorization: Bearer {ADMIN_TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let requests = vec![request.into_bytes(); count];
+        let connections = count.min(64);
+        let load = Load::new(self.admin).with_connections(connections);
+        let answers = load.collect(&requests, b"HTTP/1.1 201");
+        answers.iter().map(|answer| token_in(answer)).collect()
+    }
+
+    /// Ends it as an operator would, so that a profiler writes what it has.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        Command::new("kill")
+            .args(["-s", "TERM", &pid])
+            .status()
+            .unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wrapped(wrapper: &[&str], program: &str) -> Command {
+    let mut words = wrapper.iter().copied().chain([program]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    command
+}
+
+fn free() -> SocketAddr {
+    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+    probe.local_addr().unwrap()
+}
+
+fn token_in(answer: &[u8]) -> String {
+    let text = std::str::from_utf8(answer).unwrap();
+    let token = text.split("\"token\":\"").nth(1).unwrap();
+    token.split('"').next().unwrap().to_owned()
+}

@@ -1,0 +1,238 @@
+//! What one commit is about to change, and what each caller will be told once it has.
+//!
+//! Decisions are made here, one call after the other, against the memory as it stands plus the
+//! batch so far; nothing is changed before the journal holds it. So a session is handed to the
+//! first that asks, and if the commit fails it is still there for whoever asks again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::entry::Entry;
+use super::journal::Fault;
+use crate::session::{
+    Moment, SealedSession, Session, SessionId, StoreError, StoreErrorKind, Timestamp, User,
+};
+use crate::store::memory::{Mark, MemoryStore};
+
+/// Where one caller waits.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// An answer that waits for its commit.
+type Answer = Box<dyn FnOnce(Result<(), &Arc<Fault>>) + Send>;
+
+/// Changes decided and not yet written.
+pub(super) struct Batch<'a> {
+    memory: &'a MemoryStore,
+    entries: Vec<Entry>,
+    added: HashMap<SessionId, Session>,
+    removed: HashSet<SessionId>,
+    revoked: HashMap<SessionId, Timestamp>,
+    marks: HashMap<User, Mark>,
+    answers: Vec<Answer>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(memory: &'a MemoryStore) -> Self {
+        Self {
+            memory,
+            entries: Vec::new(),
+            added: HashMap::new(),
+            removed: HashSet::new(),
+            revoked: HashMap::new(),
+            marks: HashMap::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, session: Session, at: Moment, reply: Reply<()>) {
+        if self.keeps(&session.id) {
+            // The same again, after an error that hid a success: one row is enough, and two would
+            // both be carried along for ever.
+            return self.answer(reply, ());
+        }
+        if !self.has_room_or_sweeps(at) {
+            return refuse(reply);
+        }
+        self.entries.push(Entry::Kept(session.clone()));
+        self.added.insert(session.id, session);
+        self.answer(reply, ());
+    }
+
+    pub(super) fn delete(&mut self, id: &SessionId, at: Moment, reply: Reply<Option<Session>>) {
+        let ended = self.end(id).filter(|session| at.is_live(session));
+        self.answer(reply, ended);
+    }
+
+    pub(super) fn delete_all(
+        &mut self,
+        user: &User,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+        reply: Reply<Vec<Session>>,
+    ) {
+        let added = self.added.values().filter(|session| session.user == *user);
+        let mut ids: Vec<SessionId> = added.map(|session| session.id).collect();
+        ids.extend(self.memory.peek_all(user).iter().map(|session| session.id));
+        let ended: Vec<Session> = ids.iter().filter_map(|id| self.end(id)).collect();
+        if let Some(until) = seals_until {
+            let mark = Mark {
+                not_before: at.now,
+                until,
+            };
+            // A user that loses a session makes room for its mark.
+            if !self.mark(user, mark, !ended.is_empty()) {
+                return refuse(reply);
+            }
+        }
+        let live = ended.into_iter().filter(|session| at.is_live(session));
+        let live = live.collect();
+        self.answer(reply, live);
+    }
+
+    pub(super) fn revoke_sealed(&mut self, sealed: &SealedSession, at: Moment, reply: Reply<bool>) {
+        if sealed.expires_at <= at.now || self.is_revoked(sealed) {
+            return self.answer(reply, false);
+        }
+        if !self.has_room_or_sweeps(at) {
+            return refuse(reply);
+        }
+        let (id, until) = (sealed.id, sealed.expires_at);
+        self.entries.push(Entry::Revoked { id, until });
+        self.revoked.insert(id, until);
+        self.answer(reply, true);
+    }
+
+    pub(super) fn sweep(&mut self, at: Moment, reply: Reply<()>) {
+        self.end_those(self.memory.over_in_next_step(at));
+        self.answer(reply, ());
+    }
+
+    /// Answers once the journal has taken what came before.
+    pub(super) fn answer_after_commit(&mut self, reply: Reply<()>) {
+        self.answer(reply, ());
+    }
+
+    /// Last uses, which are written along but wait for nothing.
+    pub(super) fn seen(&mut self, seen: &HashMap<SessionId, Timestamp>) {
+        let entries = seen.iter().map(|(&id, &at)| Entry::Seen { id, at });
+        self.entries.extend(entries);
+    }
+
+    /// What the journal is to hold before anybody is answered.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The journal holds it: the memory follows, then the callers hear of it.
+    pub(super) fn succeed(self) {
+        for id in &self.removed {
+            self.memory.remove(id);
+        }
+        for session in self.added.values() {
+            self.memory.restore(session);
+        }
+        for (id, until) in self.revoked {
+            self.memory.restore_revocation(id, until);
+        }
+        for (user, mark) in self.marks {
+            self.memory.restore_mark(user, mark);
+        }
+        for answer in self.answers {
+            answer(Ok(()));
+        }
+    }
+
+    /// The journal may or may not hold it: the memory stays as it was, and nobody is told more.
+    pub(super) fn fail(self, fault: &Arc<Fault>) {
+        for answer in self.answers {
+            answer(Err(fault));
+        }
+    }
+
+    /// Takes the session out, over or not, unless this batch has done so already.
+    fn end(&mut self, id: &SessionId) -> Option<Session> {
+        let session = match self.added.remove(id) {
+            None if self.removed.contains(id) => None,
+            None => self.memory.peek(id),
+            added => added,
+        }?;
+        self.removed.insert(*id);
+        self.entries.push(Entry::Ended { id: *id });
+        Some(session)
+    }
+
+    fn keeps(&self, id: &SessionId) -> bool {
+        let was_kept = || self.memory.peek(id).is_some();
+        self.added.contains_key(id) || (!self.removed.contains(id) && was_kept())
+    }
+
+    fn end_those(&mut self, ids: Vec<SessionId>) {
+        for id in ids {
+            self.end(&id);
+        }
+    }
+
+    /// Sets the user's mark, or moves it forward; `false` if there is no room for one.
+    fn mark(&mut self, user: &User, mark: Mark, has_room: bool) -> bool {
+        let known = self.mark_of(user);
+        let mark = known.map_or(mark, |known| known.and(mark));
+        if known == Some(mark) {
+            return true;
+        }
+        if known.is_none() && !has_room && !self.has_room() {
+            return false;
+        }
+        self.entries.push(Entry::Marked {
+            user: user.clone(),
+            mark,
+        });
+        self.marks.insert(user.clone(), mark);
+        true
+    }
+
+    fn mark_of(&self, user: &User) -> Option<Mark> {
+        let staged = self.marks.get(user).copied();
+        staged.or_else(|| self.memory.mark_of(user))
+    }
+
+    fn is_revoked(&self, sealed: &SealedSession) -> bool {
+        let mark = sealed.user.as_ref().and_then(|user| self.mark_of(user));
+        mark.is_some_and(|mark| mark.covers(sealed))
+            || self.revoked.contains_key(&sealed.id)
+            || self.memory.revocation(&sealed.id).is_some()
+    }
+
+    fn has_room(&self) -> bool {
+        let added = self.added.len() + self.revoked.len() + self.marks.len();
+        let kept = self.memory.kept() + added as u64;
+        kept.saturating_sub(self.removed.len() as u64) < self.memory.cap()
+    }
+
+    fn has_room_or_sweeps(&mut self, at: Moment) -> bool {
+        if !self.has_room() {
+            self.end_those(self.memory.over_anywhere(at));
+        }
+        self.has_room()
+    }
+
+    fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, value: T) {
+        self.answers.push(Box::new(move |written| {
+            // Whoever waited may have given up; what was decided holds all the same.
+            let _ = reply.send(match written {
+                Ok(()) => Ok(value),
+                Err(fault) => Err(unavailable(fault)),
+            });
+        }));
+    }
+}
+
+/// What a caller is told about a fault.
+pub(super) fn unavailable(fault: &Arc<Fault>) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, fault.class()).caused_by(Arc::clone(fault))
+}
+
+fn refuse<T>(reply: Reply<T>) {
+    let _ = reply.send(Err(StoreError::new(StoreErrorKind::Full, "max_sessions")));
+}
