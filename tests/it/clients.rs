@@ -52,13 +52,13 @@ impl Client {
     /// What it says.
     fn logout(self, service: SocketAddr, token: &str) -> String {
         let base = format!("http://{service}");
+        let jar = jar(&format!("{token}-{}", service.port()));
         let mut command = match self {
             Self::Curl => {
-                let jar = jar(&format!("{token}-{}", service.port()));
                 let line = format!("127.0.0.1\tFALSE\t/\tFALSE\t0\tneptun-session\t{token}\n");
                 std::fs::write(&jar, if token.is_empty() { "" } else { &line }).unwrap();
                 let mut shell = Command::new("sh");
-                shell.arg(clients().join("logout.sh")).arg(&base).arg(jar);
+                shell.arg(clients().join("logout.sh")).arg(&base).arg(&jar);
                 shell
             }
             Self::Python => {
@@ -77,6 +77,8 @@ impl Client {
             }
         };
         let output = command.output().unwrap();
+        // Of the three only curl has written one.
+        let _ = std::fs::remove_file(jar);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         said.trim_end()
             .replace("not known, try again:", "not known:")

@@ -1,7 +1,7 @@
 //! Chromium, driven over `WebDriver`.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,8 @@ pub struct Browser {
     driver: Child,
     address: SocketAddr,
     session: String,
+    /// The browser's process, once there is one.
+    pid: Option<u64>,
     profile: PathBuf,
 }
 
@@ -46,6 +48,7 @@ impl Browser {
             driver,
             address: SocketAddr::from(([127, 0, 0, 1], port.unwrap())),
             session: String::new(),
+            pid: None,
             profile: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name),
         };
         // Quiet, and without what containers do not allow.
@@ -60,6 +63,7 @@ impl Browser {
         let wanted =
             json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let session = browser.call("POST", "/session", &wanted);
+        browser.pid = session["capabilities"]["goog:processID"].as_u64();
         browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
         browser
     }
@@ -81,6 +85,15 @@ impl Browser {
         let answer = connection.answer_to(method);
         assert_eq!(answer.status, 200, "{command}: {answer:?}");
         serde_json::from_str::<Value>(&answer.body).unwrap()["value"].take()
+    }
+
+    /// Ends the browser; answers when it has.
+    fn quit(&self) -> io::Result<usize> {
+        let mut driver = TcpStream::connect(self.address)?;
+        driver.set_read_timeout(Some(PATIENCE))?;
+        let (session, host) = (&self.session, self.address);
+        write!(driver, "DELETE {session} HTTP/1.1\r\nhost: {host}\r\n\r\n")?;
+        driver.read(&mut [0])
     }
 
     pub fn open(&self, url: &str) {
@@ -109,12 +122,16 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends the browser, and then the test the driver.
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.call("DELETE", "", &json!({}));
+        // The driver ends the browser if asked; whatever went wrong, both are ended.
+        let _ = self.quit();
+        let processes = self.pid.into_iter().chain([u64::from(self.driver.id())]);
+        for pid in processes.map(|pid| pid.to_string()) {
+            let mut kill = Command::new("kill");
+            let _ = kill
+                .args(["-s", "TERM", &pid])
+                .stderr(Stdio::null())
+                .status();
         }
-        let pid = self.driver.id().to_string();
-        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
         let _ = self.driver.wait();
         let _ = std::fs::remove_dir_all(&self.profile);
     }
