@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::tool;
@@ -32,9 +32,7 @@ impl Proxy {
     pub fn start(kind: Kind, file: &str, service: SocketAddr, app: SocketAddr) -> Self {
         // Whoever takes the port between our look and the proxy's start makes the start fail.
         for _attempt in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = free.local_addr().unwrap();
-            drop(free);
+            let address = free_address();
             let directory = configure(kind, file, address.port(), service, app);
             let child = command(kind, file, &directory).spawn().unwrap();
             let mut proxy = Self {
@@ -85,6 +83,20 @@ impl Drop for Proxy {
             );
         }
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// An address that nobody has: proxies cannot be told to choose one. Below the ports that the
+/// system hands out, so that it does not hand this one to somebody else meanwhile.
+fn free_address() -> SocketAddr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let port = 20_000 + (std::process::id().wrapping_mul(101).wrapping_add(count)) % 12_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
     }
 }
 
