@@ -43,8 +43,9 @@ pub struct Flags {
     #[arg(help_heading = "Listeners")]
     pub admin_token_file: Option<String>,
 
-    /// Where sessions are kept: `memory:` (forgotten at restart) or `file:PATH` (on this machine's
-    /// disk: what was answered survives a crash)
+    /// Where sessions are kept: `memory:` (forgotten at restart), `file:PATH` (on this machine's
+    /// disk: what was answered survives a crash), or `redis://HOST` and its kin (shared by many
+    /// replicas)
     #[arg(
         long,
         env = "NEPTUN_AUTH_STORE",
@@ -64,6 +65,22 @@ pub struct Flags {
     #[arg(long, env = "NEPTUN_AUTH_MAX_SESSIONS", value_name = "COUNT")]
     #[arg(default_value = "10000000", help_heading = "Store")]
     pub max_sessions: String,
+
+    /// What the name of every key in Redis begins with
+    #[arg(long, env = "NEPTUN_AUTH_REDIS_PREFIX", value_name = "PREFIX")]
+    #[arg(default_value = "neptun-auth:", help_heading = "Store")]
+    pub redis_prefix: String,
+
+    /// A login, logout or revocation is acknowledged only once so many Redis replicas have it
+    #[arg(long, env = "NEPTUN_AUTH_REDIS_WAIT_REPLICAS", value_name = "COUNT")]
+    #[arg(default_value = "0", help_heading = "Store")]
+    pub redis_wait_replicas: String,
+
+    /// Not to be ready while Redis does not promise that an acknowledged logout stays: true or
+    /// false
+    #[arg(long, env = "NEPTUN_AUTH_REDIS_REQUIRE_DURABLE", value_name = "BOOL")]
+    #[arg(default_value = "false", help_heading = "Store")]
+    pub redis_require_durable: String,
 
     /// Lifetime of a session that is issued without one of its own, 1s to 36500d
     #[arg(long, env = "NEPTUN_AUTH_SESSION_TTL", value_name = "DURATION")]

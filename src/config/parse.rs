@@ -47,6 +47,41 @@ pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Parsed<T> {
         .ok_or_else(|| format!("`{text}` is not a whole number from 1"))
 }
 
+pub(super) fn count_from_zero(text: &str) -> Parsed<usize> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a whole number from 0"))
+}
+
+pub(super) fn redis_prefix(text: &str) -> Parsed<String> {
+    // Braces would send all keys to one slot of a cluster, or none where it is expected.
+    let legal = text
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}');
+    (legal && !text.is_empty())
+        .then(|| text.to_owned())
+        .ok_or_else(|| {
+            format!(
+                "`{}` is not a prefix such as neptun-auth:",
+                text.escape_default()
+            )
+        })
+}
+
+/// A URL without the user and password it may hold, and without options, which may hold another.
+pub(super) fn without_secrets(url: &str) -> String {
+    let (address, options) = url.split_once('?').unwrap_or((url, ""));
+    let shown = match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://(redacted)@{host}"),
+        _ => address.to_owned(),
+    };
+    let more = if options.is_empty() {
+        ""
+    } else {
+        "?(redacted)"
+    };
+    shown + more
+}
+
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
     text.parse()
         .map_err(|_| format!("`{text}` is neither true nor false"))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _};
@@ -15,7 +16,7 @@ use crate::http::CookieSettings;
 use crate::server::Limits;
 use crate::session::sealed::{Opener, WeakPassword};
 use crate::session::{Lifetimes, Seals};
-use crate::store::StoreConfig;
+use crate::store::{RedisConfig, RedisUrl, StoreConfig};
 
 /// What is wrong with one setting, in one line that names it.
 #[derive(Debug)]
@@ -68,9 +69,8 @@ impl Flags {
         let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
         let admin_token = self.admin_token(faults);
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
-        let store = StoreConfig::parse(&self.store, max_sessions.unwrap_or_default());
-        let store = faults.check("store", store);
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
+        let store = self.store(faults, max_sessions, store_timeout);
         let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
         let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
         let seals = self.seals(faults);
@@ -91,7 +91,6 @@ impl Flags {
             faults.add("admin-listen", problem);
         }
 
-        max_sessions?;
         Some(Config {
             listen: listen?,
             admin_listen: admin_listen?,
@@ -111,6 +110,50 @@ impl Flags {
             log_format: log_format?,
             changed: changed(matches),
         })
+    }
+
+    /// `memory:`, `file:PATH`, or an address of Redis or Valkey.
+    fn store(
+        &self,
+        faults: &mut Faults,
+        max_sessions: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> Option<StoreConfig> {
+        let wait_replicas = parse::count_from_zero(&self.redis_wait_replicas);
+        let wait_replicas = faults.check("redis-wait-replicas", wait_replicas);
+        let require_durable = parse::boolean(&self.redis_require_durable);
+        let require_durable = faults.check("redis-require-durable", require_durable);
+        let prefix = faults.check("redis-prefix", parse::redis_prefix(&self.redis_prefix));
+
+        if self.store == "memory:" {
+            let max_sessions = max_sessions?;
+            return Some(StoreConfig::Memory { max_sessions });
+        }
+        if let Some(path) = self.store.strip_prefix("file:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                faults.add(
+                    "store",
+                    "`file:` lacks a path, such as file:/var/lib/neptun-auth/sessions",
+                );
+            }
+            return Some(StoreConfig::File {
+                path: path.into(),
+                max_sessions: max_sessions?,
+            });
+        }
+        // Its error says what is wrong with the address, and never shows the password.
+        let url = self
+            .store
+            .parse::<RedisUrl>()
+            .map_err(|error| format!("use memory:, file:PATH or redis://HOST ({error})"));
+        Some(StoreConfig::Redis(RedisConfig {
+            url: faults.check("store", url)?,
+            prefix: prefix?,
+            wait_replicas: wait_replicas?,
+            require_durable: require_durable?,
+            timeout: timeout?,
+        }))
     }
 
     fn admin_token(&self, faults: &mut Faults) -> Option<SecretString> {
@@ -256,7 +299,7 @@ fn changed(matches: &ArgMatches) -> Vec<String> {
             .is_some_and(|v| v == value.as_str());
         let shown = match id {
             "admin_token" | "sealed_password" | "nuxt_session_password" => "(redacted)".to_owned(),
-            "store" => StoreConfig::redacted(value),
+            "store" => parse::without_secrets(value),
             _ => value.clone(),
         };
         (given && !is_default).then(|| format!("{}={shown}", id.replace('_', "-")))

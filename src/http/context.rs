@@ -1,4 +1,5 @@
-//! What is known of the request that a piece of work belongs to: its id, for every log line.
+//! What is known of the request that a piece of work belongs to: its id, and those of the trace it
+//! is part of, for every log line.
 //!
 //! It travels with the task and not in a tracing span, because a span costs an allocation and a
 //! lock per request while hardly any request writes a line.
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::header::HeaderMap;
 use axum::http::{HeaderName, HeaderValue};
 
+use super::trace::TraceParent;
+
 /// The header that carries a request's id, both ways.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -22,18 +25,20 @@ tokio::task_local! {
 #[derive(Clone, Debug)]
 pub(super) struct RequestContext {
     id: HeaderValue,
+    parent: Option<TraceParent>,
 }
 
 impl RequestContext {
     /// The caller's request id if it sent a sane one (1 to 128 visible ASCII characters), else a
-    /// new one.
+    /// new one; and the caller's trace, if it sent one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(X_REQUEST_ID);
         let sane = given.filter(|id| {
             (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
         });
         let id = sane.cloned().unwrap_or_else(fresh_id);
-        Self { id }
+        let parent = TraceParent::of(headers);
+        Self { id, parent }
     }
 
     /// The request's id.
@@ -75,6 +80,10 @@ pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
     // Outside of a request there is nothing to say.
     let _ = CURRENT.try_with(|context| {
         field("requestId", context.id.to_str().unwrap_or_default());
+        if let Some(parent) = &context.parent {
+            field("traceId", parent.trace_id());
+            field("spanId", parent.span_id());
+        }
     });
 }
 

@@ -60,6 +60,11 @@ impl SessionCookie {
         })
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
     /// Whether values may be seals.
     pub(super) fn accepts_seals(&self) -> bool {
         self.seal_header.is_some()

@@ -7,15 +7,19 @@ mod admin;
 mod check;
 mod context;
 mod cookie;
+mod docs;
 mod edge;
 mod error;
 mod logout;
 mod middleware;
+mod openapi;
 mod ops;
 mod origin;
 mod route;
+mod trace;
 
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,10 +27,12 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::any;
 use axum::{Router, middleware as axum_middleware};
 use secrecy::SecretString;
 use tower::Service;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 pub use context::describe_current;
 pub use cookie::CookieSettings;
@@ -39,7 +45,7 @@ use cookie::SessionCookie;
 use edge::{Edge, Guard};
 use error::ApiError;
 use middleware::{ReadSessionCookie, Wanted};
-use route::Route;
+use openapi::Document;
 
 /// Largest body the admin listener reads, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -68,6 +74,7 @@ pub struct App {
     draining: Draining,
     request_timeout: Duration,
     metrics: Arc<Metrics>,
+    public_address: SocketAddr,
 }
 
 impl App {
@@ -87,7 +94,15 @@ impl App {
             draining,
             request_timeout,
             metrics,
+            public_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
         })
+    }
+
+    /// Says where the public listener is, for the API document.
+    #[must_use]
+    pub fn listening_on(mut self, public: SocketAddr) -> Self {
+        self.public_address = public;
+        self
     }
 }
 
@@ -117,16 +132,7 @@ pub fn public<B>(
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let reading = |wanted| ReadSessionCookie::new(&app.cookie, wanted);
-    let logout = post(logout::post).route_layer(reading(Wanted::Cookie));
-    let check = get(check::get).route_layer(reading(Wanted::CookieOrHeader));
-    let mut routes = Router::new()
-        .route(Route::Logout.template(), logout)
-        .route(Route::Check.template(), check);
-    if app.cookie.accepts_seals() {
-        let sign_out = delete(logout::sign_out).route_layer(reading(Wanted::CookieIfAny));
-        routes = routes.route(Route::SignOut.template(), sign_out);
-    }
+    let (routes, _document) = public_routes(app).split_for_parts();
     let routes = routes
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
@@ -139,18 +145,43 @@ where
     Ok(Edge::new(shared, app, true))
 }
 
+/// The public routes, each with what the document says of it.
+fn public_routes(app: &App) -> OpenApiRouter<App> {
+    let reading = |wanted| ReadSessionCookie::new(&app.cookie, wanted);
+    let logout = routes!(logout::post).map(|to| to.route_layer(reading(Wanted::Cookie)));
+    let check = routes!(check::get).map(|to| to.route_layer(reading(Wanted::CookieOrHeader)));
+    let routes = OpenApiRouter::new().routes(logout).routes(check);
+    if !app.cookie.accepts_seals() {
+        return routes;
+    }
+    let sign_out = routes!(logout::sign_out);
+    routes.routes(sign_out.map(|to| to.route_layer(reading(Wanted::CookieIfAny))))
+}
+
 /// The admin listener: sessions for login backends and operators, health for whoever runs it.
 pub fn admin<B>(app: &App) -> impl HttpService<B>
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let sessions = Router::new()
-        .route(Route::Sessions.template(), post(admin::issue))
-        .route(Route::Session.template(), delete(admin::revoke_session))
-        .route(
-            Route::UserSessions.template(),
-            get(admin::list).delete(admin::revoke_user),
-        )
+    let (sessions, sessions_document) = OpenApiRouter::new()
+        .routes(routes!(admin::issue))
+        .routes(routes!(admin::revoke_session))
+        .routes(routes!(admin::list, admin::revoke_user))
+        .split_for_parts();
+    let (operation, mut admin_document) = OpenApiRouter::new()
+        .routes(routes!(ops::healthz))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+        .split_for_parts();
+    let (documents, documents_document) = OpenApiRouter::new()
+        .routes(routes!(openapi::get))
+        .routes(routes!(docs::get))
+        .split_for_parts();
+    admin_document.merge(sessions_document);
+    admin_document.merge(documents_document);
+    let document = Document::of(app, &public_routes(app).into_openapi(), &admin_document);
+
+    let sessions = sessions
         .route("/admin/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(other_method)
         .layer(axum_middleware::from_fn_with_state(
@@ -159,9 +190,8 @@ where
         ));
     let routes = Router::new()
         .merge(sessions)
-        .route(Route::Healthz.template(), get(ops::healthz))
-        .route(Route::Readyz.template(), get(ops::readyz))
-        .route(Route::Metrics.template(), get(ops::metrics))
+        .merge(operation)
+        .merge(documents.with_state(document))
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -5,6 +5,7 @@
 pub mod file;
 mod instrumented;
 mod memory;
+pub mod redis;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,12 +15,13 @@ use std::time::Duration;
 pub use file::{FileConfig, FileStore};
 pub use instrumented::Instrumented;
 pub use memory::MemoryStore;
+pub use redis::{RedisConfig, RedisStore, RedisUrl};
 
 use crate::metrics::Metrics;
 use crate::session::SessionStore;
 
 /// Which store, and what it needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreConfig {
     /// In this process, forgotten at restart.
     Memory {
@@ -33,6 +35,8 @@ pub enum StoreConfig {
         /// Room for this many sessions.
         max_sessions: u64,
     },
+    /// In Redis or Valkey, shared by many replicas of this service.
+    Redis(RedisConfig),
 }
 
 /// Why a store could not be opened.
@@ -41,33 +45,6 @@ pub enum StoreConfig {
 pub struct OpenError(#[from] file::OpenError);
 
 impl StoreConfig {
-    /// Reads `memory:` or `file:PATH`; the error says what would be right.
-    pub fn parse(url: &str, max_sessions: u64) -> Result<Self, String> {
-        let path = url
-            .strip_prefix("file:")
-            .map(|path| path.strip_prefix("//").unwrap_or(path));
-        match (url, path) {
-            ("memory:", _) => Ok(Self::Memory { max_sessions }),
-            (_, Some(path)) if !path.is_empty() => Ok(Self::File {
-                path: path.into(),
-                max_sessions,
-            }),
-            _ => Err(format!(
-                "`{}` is not a store; use memory: or file:PATH",
-                Self::redacted(url)
-            )),
-        }
-    }
-
-    /// The URL without the password it may hold.
-    #[must_use]
-    pub fn redacted(url: &str) -> String {
-        match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, address))) => format!("{scheme}://(redacted)@{address}"),
-            _ => url.to_owned(),
-        }
-    }
-
     /// What an operator should be warned of at start.
     #[must_use]
     pub const fn warning(&self) -> Option<&'static str> {
@@ -75,7 +52,8 @@ impl StoreConfig {
             Self::Memory { .. } => Some(
                 "the store is memory: a restart forgets every session, which logs everybody out",
             ),
-            Self::File { .. } => None,
+            // What a Redis server promises is known once it answers.
+            Self::File { .. } | Self::Redis(_) => None,
         }
     }
 }
@@ -85,12 +63,13 @@ impl fmt::Display for StoreConfig {
         match self {
             Self::Memory { .. } => f.write_str("memory:"),
             Self::File { path, .. } => write!(f, "file:{}", path.display()),
+            Self::Redis(config) => write!(f, "{}", config.url),
         }
     }
 }
 
 /// Opens the store that `config` names, with a deadline on every call, each counted. Blocks while
-/// a file is read.
+/// a file is read; a server need not be there yet.
 pub fn open(
     config: &StoreConfig,
     timeout: Duration,
@@ -103,6 +82,10 @@ pub fn open(
         }
         StoreConfig::File { path, max_sessions } => {
             let store = FileStore::open(path, FileConfig::new(*max_sessions))?;
+            Arc::new(Instrumented::new(store, timeout, metrics))
+        }
+        StoreConfig::Redis(config) => {
+            let store = RedisStore::open(config.clone());
             Arc::new(Instrumented::new(store, timeout, metrics))
         }
     })

@@ -67,4 +67,7 @@ macro_rules! conformance {
 conformance! {
     on_memory => super::memory;
     on_file => super::file;
+    on_redis => crate::redis::backends::redis;
+    on_valkey => crate::redis::backends::valkey;
+    on_redis_cluster => crate::redis::backends::redis_cluster;
 }

@@ -7,7 +7,7 @@ pub mod faulty;
 mod node;
 pub mod pages;
 pub mod proxy;
-mod python;
+pub mod python;
 pub mod relay;
 pub mod server;
 pub mod service;

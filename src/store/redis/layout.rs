@@ -1,0 +1,144 @@
+//! What lies in Redis: the keys, the form of a record, and how long each is kept.
+//!
+//! All under one prefix (`neptun-auth:` by default); `<id>` is the session's public id, the
+//! SHA-256 of its token in 64 hex digits. Tokens are nowhere.
+//!
+//! | key | type | value | expires |
+//! |---|---|---|---|
+//! | `s:<id>` | string | a session: `<created> <last seen> <expires> <user>` | at the session's deadline |
+//! | `u:<user>` | sorted set | the ids of the user's sessions, by the moment they expire | with the last of them |
+//! | `r:<id>` | string | this sealed session is revoked (empty) | when the seal does |
+//! | `m:<user>` | string | the user's sealed sessions created up to `<moment>` are revoked | when the last of them does |
+//! | `w:<n>` | string | empty; written before each `WAIT`, see `conn` | a day after its last use |
+//!
+//! Moments are milliseconds since the epoch. `redis-cli GET neptun-auth:s:<id>` shows one session,
+//! `ZRANGE neptun-auth:u:<user> 0 -1` those of a user.
+//!
+//! **Expiry only tidies up.** Whether a session is over is judged from its record and the caller's
+//! moment. A key is given the time that is left plus [`GRACE`], as a span and not as a date, so
+//! that neither a clock of ours nor the server's that is off can end a session early.
+//!
+//! **Every command touches one key**, so the same commands serve a cluster. An operation on two
+//! keys is split so that a crash between the steps is harmless:
+//!
+//! - *Issue* writes the record, then the index. In between, the session is not listed, but nobody
+//!   has been told its token either; it expires.
+//! - *End* takes the record (`GETDEL`: exactly one caller gets it), then cleans the index. In
+//!   between, the index names a session that is gone. Whoever reads the index looks each id up, so
+//!   nobody believes it; readers remove such ids, and the id's own score does in the end.
+//! - *End all of a user* reads the index, takes each record, then removes from the index exactly
+//!   the ids it has read. A login that races with it has either entered the index before the read,
+//!   and is counted, or after, and survives whole: its id is not among those removed. After a crash
+//!   in the middle the index still names what is left.
+//! - *Use* renews the record, then enters the session in the index again, should it have been lost
+//!   there (a failover can lose one key's last writes and keep another's).
+
+use std::time::Duration;
+
+use crate::session::{Session, SessionId, Timestamp, User};
+
+/// How much longer than needed a key is kept. More than clocks are apart, so that a session which
+/// one replica holds to be live is not gone because another's clock is ahead.
+pub(super) const GRACE: Duration = Duration::from_mins(1);
+
+/// No key is kept for longer, in milliseconds: about 3000 years, far from the server's limit.
+const LONGEST: i64 = 100_000_000_000_000;
+
+/// The names of the keys.
+pub(super) struct Layout {
+    prefix: String,
+}
+
+impl Layout {
+    pub(super) const fn new(prefix: String) -> Self {
+        Self { prefix }
+    }
+
+    pub(super) fn session(&self, id: &SessionId) -> String {
+        format!("{}s:{id}", self.prefix)
+    }
+
+    pub(super) fn index(&self, user: &User) -> String {
+        format!("{}u:{user}", self.prefix)
+    }
+
+    pub(super) fn revocation(&self, id: &SessionId) -> String {
+        format!("{}r:{id}", self.prefix)
+    }
+
+    pub(super) fn mark(&self, user: &User) -> String {
+        format!("{}m:{user}", self.prefix)
+    }
+
+    pub(super) fn fence(&self, number: u16) -> String {
+        format!("{}w:{number}", self.prefix)
+    }
+}
+
+/// For how many milliseconds from `now` a key is kept that is needed until `until`.
+pub(super) fn keep(now: Timestamp, until: Timestamp) -> i64 {
+    let left = until.as_millis().saturating_sub(now.as_millis()).max(0);
+    left.saturating_add(millis(GRACE)).min(LONGEST)
+}
+
+/// A span in whole milliseconds.
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A session as it is written under its key.
+pub(super) fn record(session: &Session) -> String {
+    format!(
+        "{} {} {} {}",
+        session.created_at.as_millis(),
+        session.last_seen_at.as_millis(),
+        session.expires_at.as_millis(),
+        session.user
+    )
+}
+
+/// Reads a record back; `None` if it is not one.
+pub(super) fn read_record(id: SessionId, record: &str) -> Option<Session> {
+    let mut fields = record.splitn(4, ' ');
+    let mut moment = || fields.next()?.parse().ok().map(Timestamp::from_millis);
+    let (created_at, last_seen_at, expires_at) = (moment()?, moment()?, moment()?);
+    let user = User::new(fields.next()?).ok()?;
+    Some(Session {
+        id,
+        user,
+        created_at,
+        last_seen_at,
+        expires_at,
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_nothing_else_is_one() {
+        let session = Session {
+            id: SessionId::from_bytes([7; 32]),
+            user: User::new("a user {with} spaces").unwrap(),
+            created_at: Timestamp::from_millis(-1),
+            last_seen_at: Timestamp::from_millis(2),
+            expires_at: Timestamp::from_millis(i64::MAX),
+        };
+        let written = record(&session);
+        assert_eq!(written, format!("-1 2 {} a user {{with}} spaces", i64::MAX));
+        assert_eq!(read_record(session.id, &written).unwrap(), session);
+        for bad in ["", "1 2 3", "1 2 3 ", "a 2 3 u", "1 2 3  u"] {
+            assert!(read_record(session.id, bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_outlives_its_need_by_the_grace_and_never_overflows() {
+        let at = Timestamp::from_millis;
+        assert_eq!(keep(at(1000), at(3000)), 62_000);
+        assert_eq!(keep(at(1000), at(0)), 60_000);
+        assert_eq!(keep(at(i64::MIN), at(i64::MAX)), LONGEST);
+    }
+}

@@ -1,0 +1,120 @@
+//! What the server promises, and what is made of it.
+
+use neptun_auth::session::SessionStore as _;
+use neptun_auth::store::{RedisConfig, RedisStore};
+
+use super::server::{Brand, Server};
+use super::{class_of, config, connected, kept, until_failing_fast, until_ready};
+
+async fn readiness_of_one_that_must_be_durable(arguments: &[&str]) -> &'static str {
+    let server = Server::start(Brand::Redis, arguments);
+    // Once one that asks for nothing is ready, the other has had its time too.
+    let easy = connected(&server).await;
+    let store = RedisStore::open(RedisConfig {
+        require_durable: true,
+        ..config(&server.url())
+    });
+    let ready = store.ready().await;
+    kept(&easy, "anna").await;
+    // Not ready is all it is.
+    kept(&store, "anna").await;
+    ready.map_or_else(|error| error.class(), |()| "ready")
+}
+
+#[tokio::test]
+async fn only_a_durable_server_makes_one_ready_that_must_be_durable() {
+    let always = ["--appendonly", "yes", "--appendfsync", "always"];
+    let everysec = ["--appendonly", "yes", "--appendfsync", "everysec"];
+    let evicting = [
+        &always[..],
+        &["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"],
+    ]
+    .concat();
+    let ready = readiness_of_one_that_must_be_durable;
+    assert_eq!(ready(&always).await, "ready");
+    assert_eq!(ready(&[]).await, "durability");
+    assert_eq!(ready(&everysec).await, "durability");
+    assert_eq!(ready(&evicting).await, "durability");
+}
+
+#[tokio::test]
+async fn a_user_of_the_server_who_may_see_nothing_of_it_is_served() {
+    let server = Server::start(Brand::Redis, &[]);
+    let rule = "ACL SETUSER few on >pw ~neptun-auth:* +get +set +getdel +del +exists +eval +zadd \
+                +zrange +zrem +zcard +zremrangebyscore +pttl +pexpire +ping";
+    assert!(server.ask(rule).unwrap().contains("OK"));
+    let url = format!("redis://few:pw@{}", server.address());
+    let store = RedisStore::open(config(&url));
+    until_ready(&store).await;
+    let session = kept(&store, "anna").await;
+    assert!(store.touch(&session.id, super::present()).await.unwrap());
+    assert!(
+        store
+            .delete(&session.id, super::present())
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let strict = RedisStore::open(RedisConfig {
+        require_durable: true,
+        ..config(&url)
+    });
+    assert_eq!(class_of(strict.ready().await), "durability");
+}
+
+fn openssl(directory: &std::path::Path, arguments: &str) {
+    let run = std::process::Command::new("openssl")
+        .args(arguments.split(' '))
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+#[tokio::test]
+async fn over_tls_the_certificate_must_be_signed_by_a_trusted_root_and_for_the_host() {
+    let server = Server::start_with(Brand::Redis, |port, directory| {
+        openssl(
+            directory,
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem",
+        );
+        openssl(
+            directory,
+            "req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+             -keyout server.key -out server.csr",
+        );
+        openssl(
+            directory,
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+             -copy_extensions copy -out server.pem",
+        );
+        let file = |name: &str| directory.join(name).display().to_string();
+        let arguments = [
+            ("--port", "0".to_owned()),
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", file("server.pem")),
+            ("--tls-key-file", file("server.key")),
+            ("--tls-ca-cert-file", file("ca.pem")),
+            ("--tls-auth-clients", "no".to_owned()),
+        ];
+        let pairs = arguments.into_iter();
+        pairs
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect()
+    });
+    let (port, ca) = (server.port(), server.directory().join("ca.pem"));
+    let trusting = format!("?ca-file={}", ca.display());
+    let at = |host: &str, query: &str| {
+        RedisStore::open(config(&format!("rediss://{host}:{port}{query}")))
+    };
+    let store = at("localhost", &trusting);
+    until_ready(&store).await;
+    kept(&store, "anna").await;
+    until_failing_fast(&at("127.0.0.1", &trusting), "tls").await;
+    until_failing_fast(&at("localhost", ""), "tls").await;
+    until_failing_fast(&at("localhost", "?ca-file=/nowhere.pem"), "tls").await;
+}
