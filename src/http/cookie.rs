@@ -15,7 +15,7 @@ use tower_cookies::Cookie;
 use tower_cookies::cookie::SameSite;
 
 use crate::session::SessionToken;
-use crate::session::sealed::{SEAL_PREFIX, as_h3_reads};
+use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, trimmed_as_h3_does};
 
 /// The session cookie's name and attributes, as configured.
 #[derive(Clone, Debug)]
@@ -91,20 +91,23 @@ impl SessionCookie {
     }
 
     fn value(&self, pair: &[u8]) -> Option<SessionToken> {
-        let name = self.settings.name.as_bytes();
-        let after_name = pair.trim_ascii().strip_prefix(name)?;
-        if let Some(seal) = self.seal_in(after_name) {
+        if let Some(seal) = self.seal_in(pair) {
             return Some(seal);
         }
+        let name = self.settings.name.as_bytes();
+        let after_name = pair.trim_ascii().strip_prefix(name)?;
         SessionToken::from_cookie_value(after_name.strip_prefix(b"=")?)
     }
 
     /// What h3 would take for a seal must be one here too, or a revoked one could hide behind
     /// spaces, quotes or percent signs that only the web app overlooks.
-    fn seal_in(&self, after_name: &[u8]) -> Option<SessionToken> {
+    fn seal_in(&self, pair: &[u8]) -> Option<SessionToken> {
         self.seal_header.as_ref()?;
-        let value = after_name.trim_ascii_start().strip_prefix(b"=")?;
-        seal(value.trim_ascii())
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (trimmed_as_h3_does(&pair[..equals]), &pair[equals + 1..]);
+        (name == self.settings.name.as_bytes())
+            .then(|| seal(trimmed_as_h3_does(value)))
+            .flatten()
     }
 
     /// The seals in the header that h3 reads before the cookie.

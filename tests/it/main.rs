@@ -13,7 +13,10 @@
 )]
 
 mod admin;
+mod banner;
+mod browsers;
 mod check;
+mod clients;
 mod conformance;
 mod faults;
 mod file;
@@ -26,6 +29,7 @@ mod openapi;
 mod origins;
 mod overload;
 mod proxied;
+mod proxies;
 mod readme;
 mod redis;
 mod sealed;
@@ -34,3 +38,4 @@ mod shutdown;
 mod slow;
 mod support;
 mod traces;
+mod web_app;

@@ -222,6 +222,24 @@ fn a_seal_is_read_from_the_cookie_as_h3_reads_it() {
 }
 
 #[test]
+fn a_revoked_seal_does_not_hide_behind_a_no_break_space() {
+    let service = service();
+    let (revoked, live) = (sealed("revoked", 5), sealed("live", 5));
+    service.logout(&revoked);
+    // Node reads headers as Latin-1, in which JavaScript's `trim` takes 0xA0 for a space; h3 then
+    // takes the first of two sessions.
+    let own = format!("; neptun-session={live}").into_bytes();
+    for before in [
+        &[&b"\xa0neptun-session="[..], revoked.as_bytes()].concat(),
+        &[&b"neptun-session\xa0=\xa0"[..], revoked.as_bytes(), b"\xa0"].concat(),
+    ] {
+        let ask = Ask::get("/api/auth/check").header("cookie", [before, &own[..]].concat());
+        assert_eq!(ask.send(service.public).status, 401);
+    }
+    assert!(service.is_live(&live));
+}
+
+#[test]
 fn logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live() {
     let service = service();
     let (seal, foreign, issued) = (sealed("one", 5), sealed("other", 6), service.token_of("5"));

@@ -107,8 +107,8 @@ impl Connection {
         let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
         let mut headers = Vec::new();
         while let Some(line) = self.line().filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(": ").unwrap();
-            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+            let (name, value) = line.split_once(':').unwrap();
+            headers.push((name.to_ascii_lowercase(), value.trim_start().to_owned()));
         }
         let mut answer = Answer {
             status,
