@@ -1,6 +1,6 @@
 //! The transport: what is asked over HTTP becomes a question to the domain and back.
 //!
-//! Knows the domain and never a store. [`public`] and [`admin`] are the two listeners' services;
+//! Knows the domain and never a store. [`public`] and [`admin()`] are the two listeners' services;
 //! both begin with the edge (request id, common headers, deadline, panics) and end in a router.
 
 mod admin;
@@ -20,12 +20,12 @@ mod route;
 mod trace;
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
@@ -44,7 +44,7 @@ pub use route::{ANSWERS, ROUTES};
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 use cookie::SessionCookie;
-use edge::{Edge, Guard};
+use edge::Edge;
 use error::ApiError;
 use middleware::{ReadSessionCookie, Wanted};
 use openapi::Document;
@@ -67,9 +67,11 @@ impl Draining {
     }
 }
 
-/// What the two listeners need.
+/// What the two listeners need. Cheap to clone, as each request does.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+struct Parts {
     sessions: Arc<SessionManager>,
     cookie: Arc<SessionCookie>,
     admin_token: Option<Arc<SecretString>>,
@@ -81,6 +83,7 @@ pub struct App {
 
 impl App {
     /// Puts the parts together; fails if the cookie's settings cannot be put in a header.
+    /// `public_address` is for the API document.
     pub fn new(
         sessions: Arc<SessionManager>,
         cookie: CookieSettings,
@@ -88,29 +91,29 @@ impl App {
         draining: Draining,
         request_timeout: Duration,
         metrics: Arc<Metrics>,
+        public_address: SocketAddr,
     ) -> Result<Self, axum::http::Error> {
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             sessions,
             cookie: Arc::new(SessionCookie::new(cookie)?),
             admin_token: admin_token.map(Arc::new),
             draining,
             request_timeout,
             metrics,
-            public_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-        })
-    }
-
-    /// Says where the public listener is, for the API document.
-    #[must_use]
-    pub fn listening_on(mut self, public: SocketAddr) -> Self {
-        self.public_address = public;
-        self
+            public_address,
+        })))
     }
 }
 
 /// What a listener serves: it answers every request, whatever happens.
-pub trait HttpService<B>:
-    Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
+pub trait HttpService<B>: Send + Sync + 'static {
+    /// The answer to `request`.
+    fn answer(&self, request: axum::http::Request<B>) -> impl Future<Output = Response> + Send;
+}
+
+/// What stands behind the edge: routes, and what guards them.
+trait Routes:
+    Service<Request, Response = Response, Error = Infallible, Future: Send>
     + Clone
     + Send
     + Sync
@@ -118,11 +121,10 @@ pub trait HttpService<B>:
 {
 }
 
-impl<B, S> HttpService<B> for S where
-    S: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
+impl<S> Routes for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
-        + Sync
         + Sync
         + 'static
 {
@@ -142,21 +144,19 @@ where
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .with_state(app.clone());
-    let guarded = Guard::new(
-        origin::refuse_foreign(routes, allowed_origins)?,
-        app.request_timeout,
-    );
+    let routes = origin::refuse_foreign(routes, allowed_origins)?;
+    let guarded = edge::guard(routes, app.0.request_timeout);
     let shared = origin::share(guarded, allowed_origins)?;
     Ok(Edge::new(shared, app, true))
 }
 
 /// The public routes, each with what the document says of it.
 fn public_routes(app: &App) -> OpenApiRouter<App> {
-    let reading = |wanted| ReadSessionCookie::new(&app.cookie, wanted);
+    let reading = |wanted| ReadSessionCookie::new(&app.0.cookie, wanted);
     let logout = routes!(logout::post).map(|to| to.route_layer(reading(Wanted::Cookie)));
     let check = routes!(check::get).map(|to| to.route_layer(reading(Wanted::CookieOrHeader)));
     let routes = OpenApiRouter::new().routes(logout).routes(check);
-    if !app.cookie.accepts_seals() {
+    if !app.0.cookie.accepts_seals() {
         return routes;
     }
     let sign_out = routes!(logout::sign_out);
@@ -201,7 +201,8 @@ where
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app.clone());
-    Edge::new(Guard::new(routes, app.request_timeout), app, false)
+    let guarded = edge::guard(routes, app.0.request_timeout);
+    Edge::new(guarded, app, false)
 }
 
 async fn no_such_route() -> ApiError {
@@ -218,30 +219,30 @@ async fn other_method(method: Method) -> Response {
 
 impl FromRef<App> for Arc<SessionManager> {
     fn from_ref(app: &App) -> Self {
-        Self::clone(&app.sessions)
+        Self::clone(&app.0.sessions)
     }
 }
 
 impl FromRef<App> for Arc<SessionCookie> {
     fn from_ref(app: &App) -> Self {
-        Self::clone(&app.cookie)
+        Self::clone(&app.0.cookie)
     }
 }
 
 impl FromRef<App> for Option<Arc<SecretString>> {
     fn from_ref(app: &App) -> Self {
-        app.admin_token.clone()
+        app.0.admin_token.clone()
     }
 }
 
 impl FromRef<App> for Draining {
     fn from_ref(app: &App) -> Self {
-        app.draining.clone()
+        app.0.draining.clone()
     }
 }
 
 impl FromRef<App> for Arc<Metrics> {
     fn from_ref(app: &App) -> Self {
-        Self::clone(&app.metrics)
+        Self::clone(&app.0.metrics)
     }
 }

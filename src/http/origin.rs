@@ -5,6 +5,7 @@
 //! tells browsers whose pages may read the answers; it blocks nothing.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub(super) fn share<S: Clone>(
         // The edge says `Vary: Origin` on every answer.
         .vary::<[HeaderName; 0]>([]);
     Ok(Shared {
-        shared: cors.layer(routes.clone()),
+        shared: Arc::new(cors.layer(routes.clone())),
         routes,
     })
 }
@@ -72,13 +73,13 @@ pub(super) fn share<S: Clone>(
 /// that an `OPTIONS` that is no preflight reaches its route.
 #[derive(Clone)]
 pub(super) struct Shared<S> {
-    shared: Cors<S>,
+    shared: Arc<Cors<S>>,
     routes: S,
 }
 
 impl<S> Service<Request> for Shared<S>
 where
-    S: Service<Request, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request, Response = Response<Body>, Error = Infallible> + Clone,
 {
     type Response = Response;
     type Error = Infallible;
@@ -94,7 +95,7 @@ where
         let is_cross_origin = headers.contains_key(ORIGIN)
             && (!is_options || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD));
         if is_cross_origin {
-            Either::Left(self.shared.call(request))
+            Either::Left(Cors::clone(&self.shared).call(request))
         } else {
             Either::Right(self.routes.call(request))
         }

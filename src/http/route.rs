@@ -21,7 +21,7 @@ pub(super) enum Route {
     Other,
 }
 
-/// The templates of the routes, in the order of [`Route`].
+/// The templates of the routes, in the order of `Route`.
 pub const ROUTES: &[&str] = &[
     "/api/auth/logout",
     "/api/auth/check",

@@ -1,5 +1,6 @@
 //! One connection from its first byte to its last: HTTP/1.1 and nothing else.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
@@ -91,15 +92,14 @@ where
 {
     let answer = |request: hyper::Request<Incoming>| {
         let is_pipelined = watch.enter_request();
-        let answer = service.clone().call(request);
         async move {
             if is_pipelined {
                 // Who asks much at once lets the others go first.
                 tokio::task::yield_now().await;
             }
-            let answer = answer.await;
+            let answer = service.answer(request).await;
             watch.enter(Phase::Answer);
-            answer
+            Ok::<_, Infallible>(answer)
         }
     };
     let mut connection = http1::Builder::new()

@@ -123,8 +123,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         draining.clone(),
         config.limits.request_timeout,
         Arc::clone(&metrics),
-    )?
-    .listening_on(public_listener.local_addr().unwrap_or(config.listen));
+        public_listener.local_addr().unwrap_or(config.listen),
+    )?;
     let public = http::public(&app, &config.allowed_origins)?;
     let admin = http::admin(&app);
 

@@ -83,10 +83,10 @@ impl Document {
     pub(super) fn of(app: &App, public: &OpenApi, admin: &OpenApi) -> Self {
         let mut service = Service::openapi();
         let components = service.components.get_or_insert_default();
-        components.security_schemes = security_schemes(&app.cookie);
-        let clearing = app.cookie.clearing();
+        components.security_schemes = security_schemes(&app.0.cookie);
+        let clearing = app.0.cookie.clearing();
         let mut document = Finish::new(&service, clearing.to_str().unwrap_or_default());
-        document.add(public, &Listener::public(app.public_address));
+        document.add(public, &Listener::public(app.0.public_address));
         document.add(admin, &Listener::admin());
         Self(document.into_json().to_string().into())
     }

@@ -231,6 +231,7 @@ impl FaultyService {
             draining.clone(),
             patience,
             Arc::clone(&metrics),
+            SocketAddr::from(([127, 0, 0, 1], 8080)),
         )
         .unwrap();
         let limits = Limits {
