@@ -25,7 +25,7 @@
 //!
 //! ```text
 //! main     -> server, config, telemetry, http, healthcheck
-//! server   -> config, http, store, session, metrics
+//! server   -> config, telemetry, http, store, session, metrics
 //! config   -> the plain settings structs of server, http, store, session
 //! http     -> session, metrics
 //! store    -> session, metrics

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use neptun_auth::config::{Command, Config, Flags};
+use neptun_auth::server::RunError;
 use neptun_auth::{healthcheck, http, server, telemetry};
+use tokio::runtime::Builder;
 
 /// A setting is wrong.
 const BAD_SETTINGS: u8 = 2;
@@ -29,18 +31,13 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> ExitCode {
-    telemetry::start(
-        config.log.clone(),
-        config.log_format,
-        http::describe_current,
-    );
-    match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => finish(runtime.block_on(server::run(config))),
-        Err(error) => finish(Err(error)),
-    }
+    let (filter, format) = (config.log.clone(), config.log_format);
+    let outcome = telemetry::start(filter, format, http::describe_current)
+        .and_then(|()| Builder::new_multi_thread().enable_all().build())
+        .map_err(RunError::Process)
+        .and_then(|runtime| runtime.block_on(server::run(config)));
+    telemetry::flush();
+    finish(outcome)
 }
 
 fn finish<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {

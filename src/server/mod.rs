@@ -78,6 +78,9 @@ pub enum RunError {
     /// An origin got past `config` that no browser sends.
     #[error("--allowed-origins: {0}")]
     Origin(#[from] http::InvalidOrigin),
+    /// The operating system gave no threads.
+    #[error("cannot start: {0}")]
+    Process(std::io::Error),
     /// Signals could not be listened for.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),

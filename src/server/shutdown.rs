@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::http::Draining;
+use crate::telemetry;
 
 /// How long clients and proxies get to hear that their connections will close.
 const NOTICE: Duration = Duration::from_millis(500);
@@ -38,6 +39,7 @@ pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send 
         tracing::info!("{}: shutting down", next().await);
         tokio::spawn(async move {
             tracing::warn!("{} again: exiting at once", next().await);
+            telemetry::flush();
             std::process::exit(CUT_SHORT);
         });
     })

@@ -10,7 +10,10 @@ const RULE: [(&str, &[&str]); 8] = [
     ("store", &["metrics", "session"]),
     ("http", &["metrics", "session"]),
     ("config", &["http", "server", "session", "store"]),
-    ("server", &["config", "http", "metrics", "session", "store"]),
+    (
+        "server",
+        &["config", "http", "metrics", "session", "store", "telemetry"],
+    ),
     ("telemetry", &["config"]),
     ("healthcheck", &[]),
 ];

@@ -1,0 +1,58 @@
+//! Logs: one line an event on stderr, for a person or as JSON.
+//!
+//! Lines carry what is known of the request they belong to, which `main` hands in as a function;
+//! this module knows neither HTTP nor sessions. How a line looks is `line`'s business, how it
+//! gets out `sink`'s.
+
+mod line;
+mod sink;
+
+use std::io::{self, IsTerminal as _};
+use std::panic;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use sink::flush;
+
+use crate::config::LogFormat;
+use line::{Lines, Shape};
+use sink::Sink;
+
+/// Hands name and value of what is known of the current request to its argument.
+pub type DescribeRequest = fn(&mut dyn FnMut(&'static str, &str));
+
+/// Starts logging for the whole process; panics are logged too, one line each. [`flush`] before
+/// the process ends.
+pub fn start(
+    filter: Targets,
+    format: LogFormat,
+    describe_request: DescribeRequest,
+) -> io::Result<()> {
+    let is_terminal = io::stderr().is_terminal();
+    let shape = match format {
+        LogFormat::Auto if is_terminal => Shape::Human,
+        LogFormat::Human => Shape::Human,
+        LogFormat::Auto | LogFormat::Json => Shape::Json,
+    };
+    let lines = Lines {
+        shape,
+        describe_request,
+    };
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(lines)
+        .with_ansi(shape == Shape::Human && is_terminal)
+        .with_writer(Sink::start()?);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(layer)
+        .init();
+
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let message = info.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(place, panic = message, "panicked");
+    }));
+    Ok(())
+}
