@@ -14,6 +14,7 @@
 
 mod admin;
 mod check;
+mod compose;
 mod conformance;
 mod faults;
 mod file;
