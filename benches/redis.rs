@@ -6,14 +6,9 @@
 //! alternate, so that whatever else the machine does hits all alike; nothing is pinned.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a benchmark that cannot go on panics"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
 #![expect(
     unreachable_pub,
-    clippy::must_use_candidate,
     reason = "in a binary `pub` says what the modules share"
 )]
 

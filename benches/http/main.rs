@@ -18,7 +18,6 @@
 )]
 #![expect(
     unreachable_pub,
-    clippy::must_use_candidate,
     reason = "in a binary `pub` says what the modules share"
 )]
 

@@ -73,7 +73,7 @@ impl Crowd {
 
     /// Waits until so many logouts were answered.
     pub fn until_ended(&self, count: usize) {
-        eventually("logouts are answered", Duration::from_secs(60), || {
+        eventually("logouts are answered", Duration::from_mins(1), || {
             let gave_up = self.clients.iter().any(JoinHandle::is_finished);
             assert!(!gave_up, "a client gave up while the service was there");
             self.ended.load(Ordering::Relaxed) >= count
@@ -152,17 +152,13 @@ impl Client {
     }
 
     fn log_out(&mut self, login: Login) -> Option<()> {
-        match self.was_live(&login.token) {
-            Some(was_live) => {
-                assert!(was_live, "a live session was said to be none");
-                self.told.ended.push(login);
-                Some(())
-            }
-            None => {
-                self.told.unsure.insert(login.id);
-                None
-            }
-        }
+        let Some(was_live) = self.was_live(&login.token) else {
+            self.told.unsure.insert(login.id);
+            return None;
+        };
+        assert!(was_live, "a live session was said to be none");
+        self.told.ended.push(login);
+        Some(())
     }
 
     fn log_out_of_a_seal(&mut self) -> Option<()> {
