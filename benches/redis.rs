@@ -15,22 +15,20 @@
 #[path = "http/load.rs"]
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod load;
-#[path = "../tests/it/redis/server.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod server;
 #[path = "http/servers.rs"]
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod servers;
 
-use std::time::Instant;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use neptun_auth::session::{SessionId, SessionToken};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd};
 
 use load::{Load, median, request};
-use server::{Brand, Server as Redis};
-use servers::Server;
+use servers::{Server, free};
 
 const CALLERS: usize = 64;
 
@@ -88,6 +86,47 @@ impl Kind {
     }
 }
 
+/// A server with nothing in it that keeps nothing; ended with the benchmark.
+struct Redis {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let address = free();
+        let process = Command::new("redis-server")
+            .args(["--port", &address.port().to_string()])
+            .args(["--bind", "127.0.0.1", "--save", ""])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "it did not start");
+            std::thread::yield_now();
+        }
+        Self { process, address }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    fn forget(&self) {
+        let client = Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        redis::cmd("FLUSHALL").exec(&mut connection).unwrap();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// How many a second the library answers, over as many connections.
 fn straight(redis: &Redis, connections: usize, kind: Kind, tokens: &[String]) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -124,13 +163,14 @@ fn per_second(begun: Instant) -> f64 {
 }
 
 fn main() {
-    let redis = Redis::start(Brand::Redis, &[]);
-    let service = Server::service(&[], &["--store", &redis.url()]);
     println!(
         "| request | over HTTP, a second | / one shared connection | / {CALLERS} connections |"
     );
     println!("|---|---|---|---|");
     for (name, kind) in [("logout", Kind::Logout), ("check", Kind::Check)] {
+        // A fresh one, so that no other kind's leftovers weigh on this.
+        let redis = Redis::start();
+        let service = Server::service(&[], &["--store", &redis.url()]);
         let (mut rates, mut of_shared, mut of_many) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let issue = || service.issue(REQUESTS);
@@ -143,7 +183,7 @@ fn main() {
             rates.push(ours.per_second());
             of_shared.push(ours.per_second() / shared);
             of_many.push(ours.per_second() / many);
-            redis.ask("FLUSHALL").unwrap();
+            redis.forget();
         }
         println!(
             "| {name} | {:.0} | {:.2} | {:.2} |",

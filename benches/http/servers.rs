@@ -112,7 +112,8 @@ fn wrapped(wrapper: &[&str], program: &str) -> Command {
     command
 }
 
-fn free() -> SocketAddr {
+/// An address nobody listens on.
+pub fn free() -> SocketAddr {
     let probe = TcpListener::bind("127.0.0.1:0").unwrap();
     probe.local_addr().unwrap()
 }

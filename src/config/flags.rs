@@ -160,12 +160,12 @@ pub struct Flags {
     #[arg(default_value = "10000", help_heading = "Limits")]
     pub max_connections: String,
 
-    /// From the first byte of a request to the end of its head, and from connect to that byte
+    /// Time for the head of a request to arrive, and for its first byte after connecting
     #[arg(long, env = "NEPTUN_AUTH_HEADER_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "10s", help_heading = "Limits")]
     pub header_timeout: String,
 
-    /// For reading a request's body and answering it, and again for the client to take the answer
+    /// Time to read a request's body and answer it, and again for the client to take the answer
     #[arg(long, env = "NEPTUN_AUTH_REQUEST_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "10s", help_heading = "Limits")]
     pub request_timeout: String,
@@ -175,7 +175,7 @@ pub struct Flags {
     #[arg(default_value = "75s", help_heading = "Limits")]
     pub keep_alive_timeout: String,
 
-    /// From SIGTERM or SIGINT to the exit, at most
+    /// Longest time from SIGTERM or SIGINT to the exit
     #[arg(long, env = "NEPTUN_AUTH_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "10s", help_heading = "Limits")]
     pub shutdown_timeout: String,

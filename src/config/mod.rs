@@ -30,6 +30,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The bearer token of the admin routes; without one they answer 403.
     pub admin_token: Option<SecretString>,
+    /// The file it was read from, if it was.
+    pub admin_token_file: Option<String>,
     /// Where sessions are kept.
     pub store: StoreConfig,
     /// Deadline of one call to the store.

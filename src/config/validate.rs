@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -13,7 +14,7 @@ use super::parse::{self, Parsed};
 use super::{Config, Flags};
 use crate::http::CookieSettings;
 use crate::server::Limits;
-use crate::session::sealed::Opener;
+use crate::session::sealed::{Opener, WeakPassword};
 use crate::session::{Lifetimes, Seals};
 use crate::store::{RedisConfig, RedisUrl, StoreConfig};
 
@@ -94,6 +95,7 @@ impl Flags {
             listen: listen?,
             admin_listen: admin_listen?,
             admin_token,
+            admin_token_file: self.admin_token_file.clone(),
             store: store?,
             store_timeout: store_timeout?,
             lifetimes: Lifetimes {
@@ -159,7 +161,10 @@ impl Flags {
         let (flag, token) = match given {
             (None, None) => return None,
             (Some(_), Some(_)) => {
-                faults.add("admin-token", "given twice, by value and by file");
+                faults.add(
+                    "admin-token",
+                    "given twice, by value and by file; give the file alone",
+                );
                 return None;
             }
             (Some(token), None) => ("admin-token", SecretString::from(token.as_str())),
@@ -170,7 +175,9 @@ impl Flags {
         };
         let legal = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
         if token.expose_secret().len() < 16 || !legal {
-            faults.add(flag, "at least 16 visible ASCII characters are needed");
+            let problem = "at least 16 visible ASCII characters are needed, such as those that \
+                           `openssl rand -hex 32` prints";
+            faults.add(flag, problem);
         }
         Some(token)
     }
@@ -179,6 +186,7 @@ impl Flags {
         let subject = faults.check("sealed-user", parse::json_pointer(&self.sealed_user));
         let mut passwords: Vec<SecretString> = Vec::new();
         passwords.extend(self.sealed_password.iter().map(|text| text.as_str().into()));
+        let by_flag = passwords.len();
         if let Some(path) = &self.sealed_password_file {
             let text = faults.check("sealed-password-file", secret_from_file(path))?;
             let lines = text.expose_secret().lines().filter(|line| !line.is_empty());
@@ -186,10 +194,11 @@ impl Flags {
             if passwords.is_empty() {
                 faults.add(
                     "sealed-password-file",
-                    format!("there is no password in {path}"),
+                    format!("there is no password in {path}; put them there, one a line"),
                 );
             }
         }
+        let by_file = by_flag..passwords.len();
         passwords.extend(
             self.nuxt_session_password
                 .as_deref()
@@ -198,9 +207,17 @@ impl Flags {
         if passwords.is_empty() {
             return None;
         }
-        let opener = Opener::new(&passwords).map_err(|weak| weak.to_string());
+        let opener = Opener::new(&passwords);
+        let flag = match opener {
+            Err(WeakPassword::TooShort(position)) if by_file.contains(&position) => {
+                "sealed-password-file"
+            }
+            _ => "sealed-password",
+        };
+        let opener =
+            opener.map_err(|weak| format!("{weak}; give the web app's NUXT_SESSION_PASSWORD"));
         Some(Seals {
-            opener: faults.check("sealed-password", opener)?,
+            opener: faults.check(flag, opener)?,
             subject_pointer: subject?,
         })
     }
@@ -257,7 +274,15 @@ impl Flags {
 
 /// A file's text without the line break that editors end it with, which is no part of a secret.
 fn secret_from_file(path: &str) -> Parsed<SecretString> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::NotFound => "give the path of an existing file",
+            ErrorKind::PermissionDenied => "let the user that runs this service read it",
+            ErrorKind::InvalidData => "a secret is text on a line of its own",
+            _ => "give the path of a text file",
+        };
+        format!("cannot read {path}: {error}; {advice}")
+    })?;
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }
 

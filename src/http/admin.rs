@@ -11,15 +11,23 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
 
 use super::context::to_the_end;
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
+use super::openapi::{
+    ADMIN, IssueAnswers, ListAnswers, RevokeSessionAnswers, RevokeUserAnswers, SessionInPath,
+    UserInPath,
+};
+use super::route::Route;
 use crate::session::{Session, SessionId, SessionManager, Timestamp, User};
 
 /// Lets only requests with the right bearer token through; with none configured, nobody.
@@ -49,27 +57,57 @@ fn bearer_token(header: &[u8]) -> Option<&[u8]> {
     is_bearer.then(|| rest.trim_ascii())
 }
 
-/// `{"user":"42","ttlSeconds":3600}`
-#[derive(Deserialize)]
+/// Who has logged in.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct IssueRequest {
+    /// The user's name: printable ASCII without leading or trailing space.
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = "^[!-~]([ -~]{0,254}[!-~])?$"
+    )]
     user: String,
+    /// The lifetime of the session; without it the configured one.
+    #[schema(minimum = 1, maximum = 3_153_600_000_i64)]
+    #[serde(default, deserialize_with = "whole_number")]
     ttl_seconds: Option<i64>,
 }
 
 /// The only answer that ever shows a token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Issued {
+    /// The session's public name.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     id: String,
     user: String,
+    /// The secret that is the cookie's value.
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
     token: String,
+    /// The finished `Set-Cookie` value to pass on to the browser.
     set_cookie: String,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
-/// `POST /admin/sessions`: a new session for a user who has just logged in.
+/// Issue a session
+///
+/// For a user who has just logged in. The answer is the only one that ever shows a token.
+#[utoipa::path(
+    post,
+    path = Route::Sessions.template(),
+    operation_id = "issueSession",
+    tag = ADMIN,
+    security(("bearer" = [])),
+    request_body(
+        content = IssueRequest,
+        example = json!({ "user": "42", "ttlSeconds": 3600 })
+    ),
+    responses(IssueAnswers)
+)]
 pub(super) async fn issue(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
@@ -90,6 +128,24 @@ pub(super) async fn issue(
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
+/// A number without a fraction, however it is written: `3600.0` is an integer to JSON Schema, and
+/// what languages write that know no other numbers. Out of range becomes out of bounds.
+fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let as_text = |float: f64| {
+        let is_whole = float.fract() == 0.0;
+        is_whole.then(|| format!("{float:.0}"))
+    };
+    let text = match number.as_i64() {
+        Some(integer) => return Ok(Some(integer)),
+        None => number.as_f64().and_then(as_text),
+    };
+    let text = text.ok_or_else(|| D::Error::custom("not a whole number"))?;
+    Ok(Some(text.parse().unwrap_or(i64::MAX)))
+}
+
 /// 1 second to 36500 days.
 fn legal_ttl(seconds: i64) -> Result<Duration, ApiError> {
     let seconds = u64::try_from(seconds).map_err(|_| ApiError::BadTtl)?;
@@ -100,18 +156,26 @@ fn legal_ttl(seconds: i64) -> Result<Duration, ApiError> {
 }
 
 /// A user's sessions.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Listed {
+    /// The oldest first.
     sessions: Vec<ListedSession>,
 }
 
-#[derive(Serialize)]
+/// A live session.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ListedSession {
+pub(super) struct ListedSession {
+    /// Its public name.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     id: String,
     user: String,
+    #[schema(format = DateTime)]
     created_at: String,
+    /// When it was last used, within a minute or so.
+    #[schema(format = DateTime)]
     last_seen_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
@@ -127,7 +191,16 @@ impl From<Session> for ListedSession {
     }
 }
 
-/// `GET /admin/users/{user}/sessions`: the user's live sessions, oldest first.
+/// List a user's live sessions
+#[utoipa::path(
+    get,
+    path = Route::UserSessions.template(),
+    operation_id = "listSessions",
+    tag = ADMIN,
+    security(("bearer" = [])),
+    params(UserInPath),
+    responses(ListAnswers)
+)]
 pub(super) async fn list(
     State(sessions): State<Arc<SessionManager>>,
     user: Result<Path<String>, PathRejection>,
@@ -139,12 +212,23 @@ pub(super) async fn list(
 }
 
 /// How many sessions were ended.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Revoked {
     revoked: usize,
 }
 
-/// `DELETE /admin/users/{user}/sessions`: logs a user out everywhere.
+/// Log a user out everywhere
+///
+/// A login that races with it either is counted or survives whole.
+#[utoipa::path(
+    delete,
+    path = Route::UserSessions.template(),
+    operation_id = "revokeSessions",
+    tag = ADMIN,
+    security(("bearer" = [])),
+    params(UserInPath),
+    responses(RevokeUserAnswers)
+)]
 pub(super) async fn revoke_user(
     State(sessions): State<Arc<SessionManager>>,
     user: Result<Path<String>, PathRejection>,
@@ -161,7 +245,16 @@ fn user_in_path(user: Result<Path<String>, PathRejection>) -> Result<User, ApiEr
     User::new(&name).map_err(|_| ApiError::BadUser)
 }
 
-/// `DELETE /admin/sessions/{id}`: ends one session; 404 if there is none.
+/// End one session
+#[utoipa::path(
+    delete,
+    path = Route::Session.template(),
+    operation_id = "revokeSession",
+    tag = ADMIN,
+    security(("bearer" = [])),
+    params(SessionInPath),
+    responses(RevokeSessionAnswers)
+)]
 pub(super) async fn revoke_session(
     State(sessions): State<Arc<SessionManager>>,
     id: Result<Path<String>, PathRejection>,

@@ -1,15 +1,17 @@
-//! What is known of the request that a piece of work belongs to: its id, for every log line.
+//! What is known of the request that a piece of work belongs to: its id, and those of the trace it
+//! is part of, for every log line.
 //!
 //! It travels with the task and not in a tracing span, because a span costs an allocation and a
 //! lock per request while hardly any request writes a line.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::header::HeaderMap;
 use axum::http::{HeaderName, HeaderValue};
+
+use super::trace::TraceParent;
 
 /// The header that carries a request's id, both ways.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,18 +24,20 @@ tokio::task_local! {
 #[derive(Clone, Debug)]
 pub(super) struct RequestContext {
     id: HeaderValue,
+    parent: Option<TraceParent>,
 }
 
 impl RequestContext {
     /// The caller's request id if it sent a sane one (1 to 128 visible ASCII characters), else a
-    /// new one.
+    /// new one; and the caller's trace, if it sent one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(X_REQUEST_ID);
         let sane = given.filter(|id| {
             (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
         });
         let id = sane.cloned().unwrap_or_else(fresh_id);
-        Self { id }
+        let parent = TraceParent::of(headers);
+        Self { id, parent }
     }
 
     /// The request's id.
@@ -75,16 +79,30 @@ pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
     // Outside of a request there is nothing to say.
     let _ = CURRENT.try_with(|context| {
         field("requestId", context.id.to_str().unwrap_or_default());
+        if let Some(parent) = &context.parent {
+            field("traceId", parent.trace_id());
+            field("spanId", parent.span_id());
+        }
     });
 }
 
 /// Unique over processes by its first half, random, and within one by its second, counted.
-fn fresh_id() -> HeaderValue {
+pub(super) fn fresh_id() -> HeaderValue {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut id = String::with_capacity(32);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    // Writing to a string does not fail, and hex digits are legal in a header.
-    let _ = write!(id, "{:016x}{count:016x}", *PROCESS);
-    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    let mut id = [0; 32];
+    for (digits, half) in id.chunks_exact_mut(16).zip([*PROCESS, count]) {
+        put_hex(digits, half);
+    }
+    // Hex digits are legal in a header.
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// Sixteen hex digits; by hand, since every request pays for it.
+fn put_hex(digits: &mut [u8], number: u64) {
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 0xF)];
+    }
 }

@@ -15,7 +15,7 @@ use tower_cookies::Cookie;
 use tower_cookies::cookie::SameSite;
 
 use crate::session::SessionToken;
-use crate::session::sealed::{SEAL_PREFIX, as_h3_reads};
+use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, trimmed_as_h3_does};
 
 /// The session cookie's name and attributes, as configured.
 #[derive(Clone, Debug)]
@@ -60,6 +60,11 @@ impl SessionCookie {
         })
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
     /// Whether values may be seals.
     pub(super) fn accepts_seals(&self) -> bool {
         self.seal_header.is_some()
@@ -86,20 +91,23 @@ impl SessionCookie {
     }
 
     fn value(&self, pair: &[u8]) -> Option<SessionToken> {
-        let name = self.settings.name.as_bytes();
-        let after_name = pair.trim_ascii().strip_prefix(name)?;
-        if let Some(seal) = self.seal_in(after_name) {
+        if let Some(seal) = self.seal_in(pair) {
             return Some(seal);
         }
+        let name = self.settings.name.as_bytes();
+        let after_name = pair.trim_ascii().strip_prefix(name)?;
         SessionToken::from_cookie_value(after_name.strip_prefix(b"=")?)
     }
 
     /// What h3 would take for a seal must be one here too, or a revoked one could hide behind
     /// spaces, quotes or percent signs that only the web app overlooks.
-    fn seal_in(&self, after_name: &[u8]) -> Option<SessionToken> {
+    fn seal_in(&self, pair: &[u8]) -> Option<SessionToken> {
         self.seal_header.as_ref()?;
-        let value = after_name.trim_ascii_start().strip_prefix(b"=")?;
-        seal(value.trim_ascii())
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (trimmed_as_h3_does(&pair[..equals]), &pair[equals + 1..]);
+        (name == self.settings.name.as_bytes())
+            .then(|| seal(trimmed_as_h3_does(value)))
+            .flatten()
     }
 
     /// The seals in the header that h3 reads before the cookie.
@@ -137,4 +145,88 @@ fn with_attributes(settings: &CookieSettings, value: String) -> Cookie<'static> 
         cookie.set_domain(domain.clone());
     }
     cookie
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cookie() -> SessionCookie {
+        let settings = CookieSettings {
+            name: "sid".to_owned(),
+            path: "/".to_owned(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
+            accepts_seals: false,
+        };
+        SessionCookie::new(settings).unwrap()
+    }
+
+    /// Header lines of what cookies are made of, and of any bytes at all.
+    fn lines() -> impl Strategy<Value = Vec<HeaderValue>> {
+        let usual: &[&str] = &[
+            "sid", "=", ";", "; ", " ", "\t", "sid=", "abc", "%73id", "SID",
+        ];
+        let piece = prop_oneof![
+            4 => proptest::sample::select(usual).prop_map(|text| text.as_bytes().to_vec()),
+            1 => vec(any::<u8>(), 0..6),
+            1 => (4090..4100_usize).prop_map(|length| vec![b'a'; length]),
+        ];
+        let line = vec(piece, 0..16).prop_filter_map("not a header's value", |pieces| {
+            HeaderValue::from_bytes(&pieces.concat()).ok()
+        });
+        vec(line, 0..4)
+    }
+
+    /// One byte after the other, as RFC 6265 tells it.
+    fn reference(line: &[u8]) -> Vec<String> {
+        let mut values = Vec::new();
+        let mut rest = line.to_vec();
+        rest.push(b';');
+        let mut pair = Vec::new();
+        for byte in rest {
+            if byte != b';' {
+                pair.push(byte);
+                continue;
+            }
+            let is_space = |byte: &u8| *byte == b' ' || *byte == b'\t';
+            while pair.last().is_some_and(is_space) {
+                pair.pop();
+            }
+            while pair.first().is_some_and(is_space) {
+                pair.remove(0);
+            }
+            if pair.len() > 4 && pair.len() <= 4 + 4096 && pair[..4] == *b"sid=" {
+                let value = &pair[4..];
+                let is_octet = |byte: &u8| (0x21..0x7F).contains(byte) && !b"\",;\\".contains(byte);
+                if value.iter().all(is_octet) {
+                    values.push(String::from_utf8(value.to_vec()).unwrap());
+                }
+            }
+            pair.clear();
+        }
+        values
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn the_values_found_equal_a_plain_reference(lines in lines()) {
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(COOKIE, line.clone());
+            }
+            let tokens = cookie().values(&headers);
+            let found: Vec<&str> = tokens.iter().map(SessionToken::expose).collect();
+            let expected: Vec<String> =
+                lines.iter().flat_map(|line| reference(line.as_bytes())).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
 }

@@ -3,38 +3,33 @@
 //! On the way in: a name for the log, a look at what hyper lets through, a deadline. On the way
 //! out: the headers that every answer carries. A handler that panics or dawdles is answered for.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Method, StatusCode, Version};
+use axum::http::uri::{Authority, PathAndQuery};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use tower::{Service, ServiceExt as _};
+use tower::ServiceExt as _;
 
 use super::context::{RequestContext, X_REQUEST_ID};
 use super::error::ApiError;
 use super::route::Route;
-use super::{App, Draining};
+use super::{App, Draining, HttpService, Routes};
 use crate::metrics::{CANCELLED, Metrics};
 
 /// Longest request target that is looked at, in bytes.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-/// The outermost service: gives requests a context and answers their common headers.
-#[derive(Clone)]
+/// The outermost: gives requests a context, counts them, and puts the common headers on answers.
 pub(super) struct Edge<S> {
-    inner: S,
+    routes: S,
     draining: Draining,
     metrics: Arc<Metrics>,
     /// Whether answers depend on the caller's origin and cookie.
@@ -42,72 +37,63 @@ pub(super) struct Edge<S> {
 }
 
 impl<S> Edge<S> {
-    pub(super) fn new(inner: S, app: &App, varies: bool) -> Self {
+    pub(super) fn new(routes: S, app: &App, varies: bool) -> Self {
         Self {
-            inner,
-            draining: app.draining.clone(),
-            metrics: Arc::clone(&app.metrics),
+            routes,
+            draining: app.0.draining.clone(),
+            metrics: Arc::clone(&app.0.metrics),
             varies,
         }
     }
 }
 
-impl<S, B> Service<axum::http::Request<B>> for Edge<S>
+impl<S, B> HttpService<B> for Edge<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-    B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    S: Routes,
+    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: axum::http::Request<B>) -> Answer {
-        let edge = self.clone();
+    async fn answer(&self, request: axum::http::Request<B>) -> Response {
         let request = request.map(Body::new);
-        Box::pin(async move {
-            let mut counted = Counted::begin(&request, Arc::clone(&edge.metrics));
-            let context = RequestContext::of(request.headers());
-            let id = context.id();
-            let mut response = context.scope(edge.inner.oneshot(request)).await?;
-            counted.end(response.status());
-            let has_no_content = response.status() == StatusCode::NO_CONTENT;
-            let headers = response.headers_mut();
-            if has_no_content {
-                // RFC 9110, 8.6: not on a 204; the router puts it there for HEAD.
-                headers.remove(CONTENT_LENGTH);
-            }
-            headers.insert(X_REQUEST_ID, id);
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-            if edge.varies {
-                headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
-            }
-            if edge.draining.has_begun() {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response)
-        })
+        let mut counted = Counted::begin(&request, &self.metrics);
+        let context = RequestContext::of(request.headers());
+        let id = context.id();
+        let answer = self.routes.clone().oneshot(request);
+        let Ok(mut response) = context.scope(answer).await;
+        counted.end(response.status());
+        self.complete(&mut response, id);
+        response
+    }
+}
+
+impl<S> Edge<S> {
+    fn complete(&self, response: &mut Response, id: HeaderValue) {
+        let has_no_content = response.status() == StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        if has_no_content {
+            // RFC 9110, 8.6: not on a 204; the router puts it there for HEAD.
+            headers.remove(CONTENT_LENGTH);
+        }
+        put_common_headers(headers, id);
+        if self.varies {
+            headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
+        }
+        if self.draining.has_begun() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 }
 
 /// A request that is counted when it is over, whichever way.
-struct Counted {
-    metrics: Arc<Metrics>,
+struct Counted<'a> {
+    metrics: &'a Metrics,
     route: Route,
     method: Method,
     begun: Instant,
     status: u16,
 }
 
-impl Counted {
-    fn begin(request: &Request, metrics: Arc<Metrics>) -> Self {
+impl<'a> Counted<'a> {
+    fn begin(request: &Request, metrics: &'a Metrics) -> Self {
         Self {
             metrics,
             route: Route::of(request.uri().path()),
@@ -119,11 +105,11 @@ impl Counted {
 
     fn end(&mut self, status: StatusCode) {
         self.status = status.as_u16();
-        self.route.count_outcome(self.status, &self.metrics);
+        self.route.count_outcome(self.status, self.metrics);
     }
 }
 
-impl Drop for Counted {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let (route, method) = (self.route as usize, self.method.as_str());
         self.metrics
@@ -131,50 +117,31 @@ impl Drop for Counted {
     }
 }
 
+/// The headers of every answer.
+pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
 /// Refuses what hyper lets through and HTTP does not, and sees that every request is answered:
 /// in time, and even if its handler panics.
-#[derive(Clone)]
-pub(super) struct Guard<S> {
-    inner: S,
-    timeout: Duration,
-}
-
-impl<S> Guard<S> {
-    pub(super) const fn new(inner: S, timeout: Duration) -> Self {
-        Self { inner, timeout }
-    }
-}
-
-impl<S> Service<Request> for Guard<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + 'static,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Answer {
-        if let Err(refusal) = admissible(&request) {
-            return Box::pin(std::future::ready(Ok(refusal.into_response())));
-        }
-        let answer = AssertUnwindSafe(self.inner.clone().oneshot(request)).catch_unwind();
-        let in_time = tokio::time::timeout(self.timeout, answer);
-        Box::pin(async move {
-            match in_time.await {
+pub(super) fn guard(routes: impl Routes, timeout: Duration) -> impl Routes {
+    tower::service_fn(move |request: Request| {
+        let routes = routes.clone();
+        async move {
+            if let Err(refusal) = admissible(&request) {
+                return Ok(refusal.into_response());
+            }
+            let answer = AssertUnwindSafe(routes.oneshot(request)).catch_unwind();
+            match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(answered)) => answered,
                 // The panic hook has logged it.
                 Ok(Err(_panic)) => Ok(ApiError::Internal.into_response()),
                 Err(_elapsed) => Ok(ApiError::TooSlow.into_response()),
             }
-        })
-    }
+        }
+    })
 }
 
 fn admissible(request: &Request) -> Result<(), ApiError> {
@@ -183,9 +150,10 @@ fn admissible(request: &Request) -> Result<(), ApiError> {
     if hosts > 1 || (hosts == 0 && !host_optional) {
         return Err(ApiError::BadHost);
     }
-    // Only the path and the query can be long; what precedes them in a full URL is the host.
-    let target = request.uri().path_and_query();
-    if target.is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+    let uri = request.uri();
+    let host = uri.authority().map_or("", Authority::as_str);
+    let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    if host.len() + path.len() > MAX_TARGET_BYTES {
         return Err(ApiError::TargetTooLong);
     }
     Ok(())

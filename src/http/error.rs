@@ -8,9 +8,10 @@ use std::error::Error;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::session::{IssueError, StoreError, StoreErrorKind};
 
@@ -40,6 +41,9 @@ pub(super) enum ApiError {
     BadTtl,
     BadBody(StatusCode),
     TooSlow,
+    NotHttp,
+    HeadTooLarge,
+    TooManyConnections,
     ShuttingDown,
     NotReady(StoreError),
     Store(Operation, StoreError),
@@ -55,7 +59,7 @@ impl ApiError {
     }
 
     /// The status and the fixed sentence.
-    fn answer(&self) -> (StatusCode, &'static str) {
+    pub(super) fn answer(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoValidSession => (StatusCode::UNAUTHORIZED, "No valid session"),
             Self::OriginRefused => (
@@ -88,6 +92,12 @@ impl ApiError {
                 StatusCode::REQUEST_TIMEOUT,
                 "The request was not complete in time",
             ),
+            Self::NotHttp => (StatusCode::BAD_REQUEST, "The request is not valid HTTP"),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request's head is too large",
+            ),
+            Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "Too many connections"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
             Self::NotReady(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -98,6 +108,20 @@ impl ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
             }
         }
+    }
+
+    /// The header that goes with it, beside those of every answer.
+    pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let (name, value) = match self {
+            // Schemes that make no browser ask for a password.
+            Self::NoValidSession => (WWW_AUTHENTICATE, "Cookie"),
+            Self::AdminTokenWrong => (WWW_AUTHENTICATE, "Bearer"),
+            // What is left of the request would be taken for the next one.
+            Self::TooSlow | Self::BadHost => (CONNECTION, "close"),
+            _ if self.answer().0 == StatusCode::SERVICE_UNAVAILABLE => (RETRY_AFTER, "1"),
+            _ => return None,
+        };
+        Some((name, HeaderValue::from_static(value)))
     }
 
     /// The cause to log, for the answers that are this side's fault.
@@ -156,47 +180,41 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// The JSON body of every error: the envelope.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+pub(super) struct Envelope {
+    /// The status, once more.
+    #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
+    /// Its standard reason phrase.
     status_message: &'static str,
+    #[schema(inline)]
     data: EnvelopeData,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EnvelopeData {
+    /// A fixed sentence, safe to show.
     message: &'static str,
+}
+
+impl Envelope {
+    /// The envelope with this sentence.
+    pub(super) fn of(status: StatusCode, message: &'static str) -> Self {
+        Self {
+            status_code: status.as_u16(),
+            status_message: status.canonical_reason().unwrap_or_default(),
+            data: EnvelopeData { message },
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, message) = self.answer();
         self.log(status, message);
-        let envelope = Envelope {
-            status_code: status.as_u16(),
-            status_message: status.canonical_reason().unwrap_or_default(),
-            data: EnvelopeData { message },
-        };
-        let mut response = (status, Json(envelope)).into_response();
-        let headers = response.headers_mut();
-        match self {
-            // Schemes that make no browser ask for a password.
-            Self::NoValidSession => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie"));
-            }
-            Self::AdminTokenWrong => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            // What is left of the request would be taken for the next one.
-            Self::TooSlow | Self::BadHost => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        let mut response = (status, Json(Envelope::of(status, message))).into_response();
+        response.headers_mut().extend(self.header());
         response
     }
 }

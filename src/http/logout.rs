@@ -7,20 +7,34 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{HeaderName, SET_COOKIE};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::context::to_the_end;
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::middleware::Presented;
+use super::openapi::{LogoutAnswers, SESSIONS, SIGN_OUT, SignOutAnswers};
+use super::route::Route;
 use crate::metrics::{LogoutOutcome, Metrics};
 use crate::session::SessionManager;
 
 /// An answer that makes the client forget its cookie.
 type Cleared<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
 
-/// Ends every session presented. 200 `true` if any was live, 200 `false` if none was, both with
-/// the clearing cookie; 500 without it if one could not be confirmed, so that the client keeps
-/// the cookie and can try again.
+/// End every session presented
+///
+/// 200 `true` if any was live, 200 `false` if none was, both with the clearing cookie; 500
+/// without it if one could not be confirmed, so that the client keeps the cookie and can try
+/// again; 401 without a legal cookie. A body or a query is ignored.
+#[utoipa::path(
+    post,
+    path = Route::Logout.template(),
+    operation_id = "logout",
+    tag = SESSIONS,
+    // Optional, because the cookie is no key here: a forged one is answered `false`.
+    security(("cookie" = []), ()),
+    responses(LogoutAnswers)
+)]
 pub(super) async fn post(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
@@ -32,14 +46,25 @@ pub(super) async fn post(
 }
 
 /// `{"loggedOut":true}`
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignedOut {
+    /// Always `true`.
     logged_out: bool,
 }
 
-/// `DELETE /api/_auth/session`, which the web app's sign-out button calls: like logout, but
-/// whoever has no session is logged out as well.
+/// The web app's own sign-out button
+///
+/// Like logout, but whoever has no session is logged out as well. This route exists only if a
+/// `sealed-password` is set.
+#[utoipa::path(
+    delete,
+    path = Route::SignOut.template(),
+    operation_id = "signOut",
+    tag = SIGN_OUT,
+    security(("cookie" = []), ()),
+    responses(SignOutAnswers)
+)]
 pub(super) async fn sign_out(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,

@@ -19,7 +19,7 @@ use crate::session::SessionToken;
 
 /// The session tokens of a request, in the order presented.
 #[derive(Clone, Debug)]
-pub(super) struct Presented(Arc<[SessionToken]>);
+pub(super) struct Presented(Vec<SessionToken>);
 
 impl Presented {
     pub(super) fn tokens(&self) -> &[SessionToken] {
@@ -103,7 +103,7 @@ impl<S: Service<Request, Response = Response>> Service<Request> for WithSessionC
         if tokens.is_empty() && self.reader.wanted != Wanted::CookieIfAny {
             return Either::Right(ready(Ok(ApiError::NoValidSession.into_response())));
         }
-        request.extensions_mut().insert(Presented(tokens.into()));
+        request.extensions_mut().insert(Presented(tokens));
         Either::Left(self.route.call(request))
     }
 }

@@ -1,45 +1,53 @@
 //! The transport: what is asked over HTTP becomes a question to the domain and back.
 //!
-//! Knows the domain and never a store. [`public`] and [`admin`] are the two listeners' services;
+//! Knows the domain and never a store. [`public`] and [`admin()`] are the two listeners' services;
 //! both begin with the edge (request id, common headers, deadline, panics) and end in a router.
 
 mod admin;
 mod check;
 mod context;
 mod cookie;
+mod docs;
 mod edge;
 mod error;
 mod logout;
 mod middleware;
+mod openapi;
 mod ops;
 mod origin;
+mod refusal;
 mod route;
+mod trace;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::any;
 use axum::{Router, middleware as axum_middleware};
 use secrecy::SecretString;
 use tower::Service;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 pub use context::describe_current;
 pub use cookie::CookieSettings;
 pub use origin::InvalidOrigin;
+pub use refusal::Refusal;
 pub use route::{ANSWERS, ROUTES};
 
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 use cookie::SessionCookie;
-use edge::{Edge, Guard};
+use edge::Edge;
 use error::ApiError;
 use middleware::{ReadSessionCookie, Wanted};
-use route::Route;
+use openapi::Document;
 
 /// Largest body the admin listener reads, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -59,19 +67,23 @@ impl Draining {
     }
 }
 
-/// What the two listeners need.
+/// What the two listeners need. Cheap to clone, as each request does.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+struct Parts {
     sessions: Arc<SessionManager>,
     cookie: Arc<SessionCookie>,
     admin_token: Option<Arc<SecretString>>,
     draining: Draining,
     request_timeout: Duration,
     metrics: Arc<Metrics>,
+    public_address: SocketAddr,
 }
 
 impl App {
     /// Puts the parts together; fails if the cookie's settings cannot be put in a header.
+    /// `public_address` is for the API document.
     pub fn new(
         sessions: Arc<SessionManager>,
         cookie: CookieSettings,
@@ -79,31 +91,41 @@ impl App {
         draining: Draining,
         request_timeout: Duration,
         metrics: Arc<Metrics>,
+        public_address: SocketAddr,
     ) -> Result<Self, axum::http::Error> {
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             sessions,
             cookie: Arc::new(SessionCookie::new(cookie)?),
             admin_token: admin_token.map(Arc::new),
             draining,
             request_timeout,
             metrics,
-        })
+            public_address,
+        })))
     }
 }
 
 /// What a listener serves: it answers every request, whatever happens.
-pub trait HttpService<B>:
-    Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
+pub trait HttpService<B>: Send + Sync + 'static {
+    /// The answer to `request`.
+    fn answer(&self, request: axum::http::Request<B>) -> impl Future<Output = Response> + Send;
+}
+
+/// What stands behind the edge: routes, and what guards them.
+trait Routes:
+    Service<Request, Response = Response, Error = Infallible, Future: Send>
     + Clone
     + Send
+    + Sync
     + 'static
 {
 }
 
-impl<B, S> HttpService<B> for S where
-    S: Service<axum::http::Request<B>, Response = Response, Error = Infallible, Future: Send>
+impl<S> Routes for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
+        + Sync
         + 'static
 {
 }
@@ -117,26 +139,28 @@ pub fn public<B>(
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let reading = |wanted| ReadSessionCookie::new(&app.cookie, wanted);
-    let logout = post(logout::post).route_layer(reading(Wanted::Cookie));
-    let check = get(check::get).route_layer(reading(Wanted::CookieOrHeader));
-    let mut routes = Router::new()
-        .route(Route::Logout.template(), logout)
-        .route(Route::Check.template(), check);
-    if app.cookie.accepts_seals() {
-        let sign_out = delete(logout::sign_out).route_layer(reading(Wanted::CookieIfAny));
-        routes = routes.route(Route::SignOut.template(), sign_out);
-    }
+    let (routes, _document) = public_routes(app).split_for_parts();
     let routes = routes
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .with_state(app.clone());
-    let guarded = Guard::new(
-        origin::refuse_foreign(routes, allowed_origins)?,
-        app.request_timeout,
-    );
+    let routes = origin::refuse_foreign(routes, allowed_origins)?;
+    let guarded = edge::guard(routes, app.0.request_timeout);
     let shared = origin::share(guarded, allowed_origins)?;
     Ok(Edge::new(shared, app, true))
+}
+
+/// The public routes, each with what the document says of it.
+fn public_routes(app: &App) -> OpenApiRouter<App> {
+    let reading = |wanted| ReadSessionCookie::new(&app.0.cookie, wanted);
+    let logout = routes!(logout::post).map(|to| to.route_layer(reading(Wanted::Cookie)));
+    let check = routes!(check::get).map(|to| to.route_layer(reading(Wanted::CookieOrHeader)));
+    let routes = OpenApiRouter::new().routes(logout).routes(check);
+    if !app.0.cookie.accepts_seals() {
+        return routes;
+    }
+    let sign_out = routes!(logout::sign_out);
+    routes.routes(sign_out.map(|to| to.route_layer(reading(Wanted::CookieIfAny))))
 }
 
 /// The admin listener: sessions for login backends and operators, health for whoever runs it.
@@ -144,13 +168,25 @@ pub fn admin<B>(app: &App) -> impl HttpService<B>
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let sessions = Router::new()
-        .route(Route::Sessions.template(), post(admin::issue))
-        .route(Route::Session.template(), delete(admin::revoke_session))
-        .route(
-            Route::UserSessions.template(),
-            get(admin::list).delete(admin::revoke_user),
-        )
+    let (sessions, sessions_document) = OpenApiRouter::new()
+        .routes(routes!(admin::issue))
+        .routes(routes!(admin::revoke_session))
+        .routes(routes!(admin::list, admin::revoke_user))
+        .split_for_parts();
+    let (operation, mut admin_document) = OpenApiRouter::new()
+        .routes(routes!(ops::healthz))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+        .split_for_parts();
+    let (documents, documents_document) = OpenApiRouter::new()
+        .routes(routes!(openapi::get))
+        .routes(routes!(docs::get))
+        .split_for_parts();
+    admin_document.merge(sessions_document);
+    admin_document.merge(documents_document);
+    let document = Document::of(app, &public_routes(app).into_openapi(), &admin_document);
+
+    let sessions = sessions
         .route("/admin/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(other_method)
         .layer(axum_middleware::from_fn_with_state(
@@ -159,14 +195,14 @@ where
         ));
     let routes = Router::new()
         .merge(sessions)
-        .route(Route::Healthz.template(), get(ops::healthz))
-        .route(Route::Readyz.template(), get(ops::readyz))
-        .route(Route::Metrics.template(), get(ops::metrics))
+        .merge(operation)
+        .merge(documents.with_state(document))
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app.clone());
-    Edge::new(Guard::new(routes, app.request_timeout), app, false)
+    let guarded = edge::guard(routes, app.0.request_timeout);
+    Edge::new(guarded, app, false)
 }
 
 async fn no_such_route() -> ApiError {
@@ -183,30 +219,30 @@ async fn other_method(method: Method) -> Response {
 
 impl FromRef<App> for Arc<SessionManager> {
     fn from_ref(app: &App) -> Self {
-        Self::clone(&app.sessions)
+        Self::clone(&app.0.sessions)
     }
 }
 
 impl FromRef<App> for Arc<SessionCookie> {
     fn from_ref(app: &App) -> Self {
-        Self::clone(&app.cookie)
+        Self::clone(&app.0.cookie)
     }
 }
 
 impl FromRef<App> for Option<Arc<SecretString>> {
     fn from_ref(app: &App) -> Self {
-        app.admin_token.clone()
+        app.0.admin_token.clone()
     }
 }
 
 impl FromRef<App> for Draining {
     fn from_ref(app: &App) -> Self {
-        app.draining.clone()
+        app.0.draining.clone()
     }
 }
 
 impl FromRef<App> for Arc<Metrics> {
     fn from_ref(app: &App) -> Self {
-        Self::clone(&app.metrics)
+        Self::clone(&app.0.metrics)
     }
 }

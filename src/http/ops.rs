@@ -7,26 +7,44 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Draining;
 use super::error::ApiError;
+use super::openapi::{HealthAnswers, MetricsAnswers, OPERATION, ReadyAnswers};
+use super::route::Route;
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 
 /// `{"status":"ok"}`
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Health {
+    /// Always `ok`; whatever is not is an error.
     status: &'static str,
 }
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
-/// `GET /healthz`: the process lives.
+/// Whether the process lives
+#[utoipa::path(
+    get,
+    path = Route::Healthz.template(),
+    operation_id = "health",
+    tag = OPERATION,
+    responses(HealthAnswers)
+)]
 pub(super) async fn healthz() -> Json<Health> {
     OK
 }
 
-/// `GET /readyz`: the store answers, and no shutdown has begun.
+/// Whether the store answers and no shutdown has begun
+#[utoipa::path(
+    get,
+    path = Route::Readyz.template(),
+    operation_id = "ready",
+    tag = OPERATION,
+    responses(ReadyAnswers)
+)]
 pub(super) async fn readyz(
     State(sessions): State<Arc<SessionManager>>,
     State(draining): State<Draining>,
@@ -38,7 +56,14 @@ pub(super) async fn readyz(
     Ok(OK)
 }
 
-/// `GET /metrics`: for Prometheus.
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = Route::Metrics.template(),
+    operation_id = "metrics",
+    tag = OPERATION,
+    responses(MetricsAnswers)
+)]
 pub(super) async fn metrics(
     State(sessions): State<Arc<SessionManager>>,
     State(metrics): State<Arc<Metrics>>,

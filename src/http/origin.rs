@@ -5,6 +5,7 @@
 //! tells browsers whose pages may read the answers; it blocks nothing.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub(super) fn share<S: Clone>(
         // The edge says `Vary: Origin` on every answer.
         .vary::<[HeaderName; 0]>([]);
     Ok(Shared {
-        shared: cors.layer(routes.clone()),
+        shared: Arc::new(cors.layer(routes.clone())),
         routes,
     })
 }
@@ -72,13 +73,13 @@ pub(super) fn share<S: Clone>(
 /// that an `OPTIONS` that is no preflight reaches its route.
 #[derive(Clone)]
 pub(super) struct Shared<S> {
-    shared: Cors<S>,
+    shared: Arc<Cors<S>>,
     routes: S,
 }
 
 impl<S> Service<Request> for Shared<S>
 where
-    S: Service<Request, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request, Response = Response<Body>, Error = Infallible> + Clone,
 {
     type Response = Response;
     type Error = Infallible;
@@ -94,9 +95,91 @@ where
         let is_cross_origin = headers.contains_key(ORIGIN)
             && (!is_options || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD));
         if is_cross_origin {
-            Either::Left(self.shared.call(request))
+            Either::Left(Cors::clone(&self.shared).call(request))
         } else {
             Either::Right(self.routes.call(request))
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::http::header::HOST;
+    use futures_util::FutureExt as _;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    const OWN: &str = "neptun.test:8080";
+    const ALLOWED: [&str; 2] = ["https://app.example", "http://localhost:3000"];
+
+    /// A header's value: what is configured, what almost is, or any bytes at all.
+    fn value(usual: &'static [&'static str]) -> impl Strategy<Value = Option<HeaderValue>> {
+        let exact = proptest::sample::select(usual).prop_map(|text| text.as_bytes().to_vec());
+        let almost = (exact.clone(), 0..40_usize, "[a-zA-Z0-9:/.@-]?", 0..3_usize).prop_map(
+            |(mut bytes, place, new, gone)| {
+                let from = place.min(bytes.len());
+                let to = (from + gone).min(bytes.len());
+                bytes.splice(from..to, new.into_bytes());
+                bytes
+            },
+        );
+        let any = vec(any::<u8>(), 0..40);
+        let bytes = prop_oneof![2 => exact, 3 => almost, 1 => any];
+        prop_oneof![
+            1 => Just(None),
+            4 => bytes.prop_map(|bytes| HeaderValue::from_bytes(&bytes).ok()),
+        ]
+    }
+
+    /// The rule in plain words: Fetch Metadata if there is any, else the `Origin` against our
+    /// own host; an allowed origin passes either way.
+    fn may_pass(site: Option<&HeaderValue>, origin: Option<&HeaderValue>) -> bool {
+        let site = site.map_or(&b""[..], HeaderValue::as_bytes);
+        let origin = origin.map_or(&b""[..], HeaderValue::as_bytes);
+        let is_allowed = ALLOWED.iter().any(|allowed| allowed.as_bytes() == origin);
+        match site {
+            b"same-origin" | b"none" => true,
+            b"" => origin.is_empty() || is_allowed || is_own(origin),
+            _ => is_allowed,
+        }
+    }
+
+    fn is_own(origin: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(origin);
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return false;
+        };
+        let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+        is_web && rest.split(['/', '?', '#']).next() == Some(OWN)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn the_decision_equals_a_plain_reference(
+            site in value(&["same-origin", "same-site", "cross-site", "none"]),
+            origin in value(&["http://neptun.test:8080", "https://app.example",
+                "http://localhost:3000", "null", "https://evil.example"]),
+        ) {
+            let routes = service_fn(|_: Request| async { Ok(StatusCode::OK.into_response()) });
+            let guarded = refuse_foreign(routes, &ALLOWED.map(str::to_owned)).unwrap();
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = Method::POST;
+            let headers = request.headers_mut();
+            headers.insert(HOST, HeaderValue::from_static(OWN));
+            headers.extend(site.clone().map(|site| (SEC_FETCH_SITE, site)));
+            headers.extend(origin.clone().map(|origin| (ORIGIN, origin)));
+            let answer: Result<Response, Infallible> =
+                guarded.oneshot(request).now_or_never().unwrap();
+            let passed = answer.unwrap().status() == StatusCode::OK;
+            prop_assert_eq!(passed, may_pass(site.as_ref(), origin.as_ref()));
         }
     }
 }

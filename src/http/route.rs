@@ -15,11 +15,13 @@ pub(super) enum Route {
     Healthz,
     Readyz,
     Metrics,
+    OpenApi,
+    Docs,
     /// Any path that is none of ours.
     Other,
 }
 
-/// The templates of the routes, in the order of [`Route`].
+/// The templates of the routes, in the order of `Route`.
 pub const ROUTES: &[&str] = &[
     "/api/auth/logout",
     "/api/auth/check",
@@ -30,6 +32,8 @@ pub const ROUTES: &[&str] = &[
     "/healthz",
     "/readyz",
     "/metrics",
+    "/openapi.json",
+    "/docs",
     "other",
 ];
 
@@ -62,6 +66,8 @@ pub const ANSWERS: &[(usize, &str, u16)] = &[
     (Route::Readyz as usize, "GET", 200),
     (Route::Readyz as usize, "GET", 503),
     (Route::Metrics as usize, "GET", 200),
+    (Route::OpenApi as usize, "GET", 200),
+    (Route::Docs as usize, "GET", 200),
 ];
 
 impl Route {
@@ -75,6 +81,8 @@ impl Route {
             "/healthz" => Self::Healthz,
             "/readyz" => Self::Readyz,
             "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::OpenApi,
+            "/docs" => Self::Docs,
             _ if path.starts_with("/admin/sessions/") => Self::Session,
             _ if path.starts_with("/admin/users/") => Self::UserSessions,
             _ => Self::Other,

@@ -1,23 +1,35 @@
 //! The accept loop of a listener: takes connections in up to its cap, and closes down in order.
 
 use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
-use super::connection::converse;
+use super::connection::{converse, see_off};
 use super::shutdown::Stage;
 use super::{Limits, Shutdown};
-use crate::http::HttpService;
+use crate::http::{HttpService, Refusal};
 use crate::metrics::{Listener, Metrics, OpenConnection};
 
 /// How long to leave a listener alone that has run out of descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
+
+/// How long connections get to leave once the service is over.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How often the log hears of the same shortage.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many clients over the cap are seen off gently at a time. Each holds a descriptor that
+/// `descriptors` has set aside.
+pub(super) const LOBBY: usize = 4;
 
 /// Counts a listener's connections.
 #[derive(Clone)]
@@ -42,12 +54,6 @@ impl ConnectionCounts {
     }
 }
 
-/// A connection's place under the cap, and in the count of open ones, for as long as it lives.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    _counted: OpenConnection,
-}
-
 /// Serves `listener` until `shutdown`; answers how many requests went unanswered at the end.
 pub async fn serve<S>(
     listener: TcpListener,
@@ -59,100 +65,116 @@ pub async fn serve<S>(
 where
     S: HttpService<Incoming>,
 {
-    let room = Arc::new(Semaphore::new(
-        limits.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
-    let cut = Arc::new(AtomicUsize::new(0));
-    let take_in = |stream: TcpStream| match Arc::clone(&room).try_acquire_owned() {
-        Ok(permit) => {
-            let place = Place {
-                _permit: permit,
-                _counted: counts.opened(),
-            };
-            let service = service.clone();
-            let shutdown = shutdown.clone();
-            tokio::spawn(occupy(
-                place,
-                stream,
-                service,
-                limits,
-                shutdown,
-                Arc::clone(&cut),
-            ));
-        }
-        Err(_full) => {
-            counts.refused();
-            turn_away(&stream);
-        }
+    let mut house = House {
+        service: Arc::new(service),
+        limits,
+        counts,
+        shutdown: shutdown.clone(),
+        room: Arc::new(Semaphore::new(
+            limits.max_connections.min(Semaphore::MAX_PERMITS),
+        )),
+        lobby: Arc::new(Semaphore::new(LOBBY)),
+        cut: Arc::default(),
+        full: Complaint::default(),
     };
-
-    let mut is_short = false;
-    let mut end = shutdown.clone();
+    let mut out_of_descriptors = Complaint::default();
     loop {
         let accepted = tokio::select! {
-            () = end.reached(Stage::Draining) => break,
+            () = shutdown.reached(Stage::Draining) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _peer)) => {
-                is_short = false;
-                take_in(stream);
-            }
+            Ok((stream, _peer)) => house.take_in(stream),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                if !is_short {
+                if out_of_descriptors.is_due() {
                     tracing::error!("cannot accept connections: {error}");
                 }
-                is_short = true;
                 tokio::time::sleep(BREATHER).await;
             }
         }
     }
-
-    // Whoever has connected already is still served.
-    while let Some(Ok((stream, _peer))) = listener.accept().now_or_never() {
-        take_in(stream);
+    if let Err(error) = house.take_in_whoever_knocks(listener) {
+        tracing::warn!("the accept queue was not drained: {error}");
     }
-    drop(listener);
 
     let everyone = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
-    let all_left = room.acquire_many(everyone);
+    let mut all_left = pin!(house.room.acquire_many(everyone));
     tokio::select! {
-        _ = all_left => {}
+        _ = all_left.as_mut() => {}
         () = shutdown.reached(Stage::Over) => {
-            // The connections see it too; they say whether a request was cut.
-            tokio::task::yield_now().await;
+            // The connections see it too, leave at once, and say whether a request was cut.
+            let _ = timeout(LAST_WORDS, all_left).await;
         }
     }
-    cut.load(Ordering::SeqCst)
+    house.cut.load(Ordering::SeqCst)
 }
 
-async fn occupy<S>(
-    _place: Place,
-    stream: TcpStream,
-    service: S,
+/// Where a listener's connections live.
+struct House<S> {
+    service: Arc<S>,
     limits: Limits,
+    counts: ConnectionCounts,
     shutdown: Shutdown,
+    room: Arc<Semaphore>,
+    lobby: Arc<Semaphore>,
     cut: Arc<AtomicUsize>,
-) where
-    S: HttpService<Incoming>,
-{
-    if converse(stream, service, limits, shutdown).await {
-        cut.fetch_add(1, Ordering::SeqCst);
-    }
+    full: Complaint,
 }
 
-/// Says no at once instead of leaving the client in a queue. A few bytes always fit a fresh
-/// connection's buffer; if they do not, closing says it too.
-fn turn_away(stream: &TcpStream) {
-    const BODY: &str = r#"{"statusCode":503,"statusMessage":"Service Unavailable","data":{"message":"Too many connections"}}"#;
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-         cache-control: no-store\r\nx-content-type-options: nosniff\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
-        BODY.len()
-    );
-    let _ = stream.try_write(answer.as_bytes());
+impl<S: HttpService<Incoming>> House<S> {
+    fn take_in(&mut self, stream: TcpStream) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            return self.turn_away(stream);
+        };
+        let service = Arc::clone(&self.service);
+        let (limits, shutdown) = (self.limits, self.shutdown.clone());
+        let cut = Arc::clone(&self.cut);
+        let counted = self.counts.opened();
+        // Made inside: a future that is moved into another takes its room twice.
+        tokio::spawn(async move {
+            if converse(stream, service, limits, shutdown).await {
+                cut.fetch_add(1, Ordering::SeqCst);
+            }
+            drop((place, counted));
+        });
+    }
+
+    /// Says no at once instead of leaving the client in a queue.
+    fn turn_away(&mut self, stream: TcpStream) {
+        self.counts.refused();
+        if self.full.is_due() {
+            let most = self.limits.max_connections;
+            tracing::warn!("all {most} connections are taken; others are turned away");
+        }
+        // Past tokio, which does not know yet that a fresh connection takes a few bytes. If it
+        // does not, closing says no as well.
+        let answer = Refusal::of(StatusCode::SERVICE_UNAVAILABLE).into_bytes();
+        let _ = socket2::SockRef::from(&stream).send(&answer);
+        if let Ok(seat) = Arc::clone(&self.lobby).try_acquire_owned() {
+            tokio::spawn(async move {
+                see_off(stream).await;
+                drop(seat);
+            });
+        }
+    }
+
+    /// Whoever has connected already is still served. Asks the system and not tokio, which hears
+    /// of a connection only at its next look.
+    fn take_in_whoever_knocks(&mut self, listener: TcpListener) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        loop {
+            match listener.accept() {
+                Ok((stream, _peer)) => {
+                    stream.set_nonblocking(true)?;
+                    self.take_in(TcpStream::from_std(stream)?);
+                }
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// Errors of one connection that never came to be, rather than of the listener.
@@ -161,4 +183,20 @@ fn is_the_clients(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
     )
+}
+
+/// Something that is worth a line now and then, however often it happens.
+#[derive(Default)]
+struct Complaint(Option<Instant>);
+
+impl Complaint {
+    fn is_due(&mut self) -> bool {
+        let is_due = self
+            .0
+            .is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
 }

@@ -1,13 +1,17 @@
 //! One connection from its first byte to its last: HTTP/1.1 and nothing else.
 
+use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shutdown::Stage;
 use super::watch::{Phase, Watch, Watched};
@@ -20,10 +24,25 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 
+/// How long a client may go on talking after our last word.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why hyper was taken off a connection.
+enum End {
+    /// All has been said.
+    Said,
+    /// Nothing is being said; there may be more later.
+    Idle,
+    /// A deadline passed.
+    Late,
+    /// The service's own end cut a request short.
+    Cut,
+}
+
 /// Serves one connection. Answers whether it was cut while a request was being answered.
 pub(super) async fn converse<S>(
-    stream: TcpStream,
-    service: S,
+    mut stream: TcpStream,
+    service: Arc<S>,
     limits: Limits,
     mut shutdown: Shutdown,
 ) -> bool
@@ -31,55 +50,118 @@ where
     S: HttpService<Incoming>,
 {
     let watch = Watch::new();
-    let noted = watch.clone();
-    let answer = move |request| {
-        noted.enter(Phase::Request);
-        let noted = noted.clone();
-        let answer = service.clone().call(request);
+    loop {
+        match serve_requests(&mut stream, &*service, &watch, &limits, &mut shutdown).await {
+            End::Said => {
+                tokio::select! {
+                    () = see_off(stream) => {}
+                    () = shutdown.reached(Stage::Over) => {}
+                }
+                return false;
+            }
+            End::Idle => {
+                let latest = watch.since() + limits.keep_alive_timeout;
+                tokio::select! {
+                    biased;
+                    _ = stream.readable() => {}
+                    () = sleep_until(latest) => return false,
+                    () = shutdown.reached(Stage::Closing) => return false,
+                }
+            }
+            End::Late => return false,
+            End::Cut => return true,
+        }
+    }
+}
+
+/// Lets hyper serve the connection for as long as something is being said.
+///
+/// hyper holds two buffers of 8 KiB for a connection, and nobody but hyper can tell an idle
+/// client from one that has sent half a head right behind its last request. So a connection on
+/// which nothing has happened for as long as a head may take is taken out of hyper's hands: if
+/// there are bytes left over, they are a head that is late; if not, it can rest without hyper.
+async fn serve_requests<S>(
+    stream: &mut TcpStream,
+    service: &S,
+    watch: &Watch,
+    limits: &Limits,
+    shutdown: &mut Shutdown,
+) -> End
+where
+    S: HttpService<Incoming>,
+{
+    let answer = |request: hyper::Request<Incoming>| {
+        let is_pipelined = watch.enter_request();
         async move {
-            let answer = answer.await;
-            noted.enter(Phase::Answer);
-            answer
+            if is_pipelined {
+                // Who asks much at once lets the others go first.
+                tokio::task::yield_now().await;
+            }
+            let answer = service.answer(request).await;
+            watch.enter(Phase::Answer);
+            Ok::<_, Infallible>(answer)
         }
     };
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         // A client that has said all it will say still gets its answer.
         .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(
-            TokioIo::new(Watched::new(stream, watch.clone())),
+            TokioIo::new(Watched::new(stream, watch)),
             service_fn(answer),
         );
-    let mut connection = pin!(connection);
     let mut awaited = Stage::Closing;
 
     // No phase is shorter than this, so looking this often misses no deadline.
-    let shortest = limits
-        .header_timeout
-        .min(limits.request_timeout)
-        .min(limits.keep_alive_timeout);
+    let shortest = limits.header_timeout.min(limits.request_timeout);
     let mut next_look = pin!(sleep_until(Instant::now() + shortest));
     loop {
         tokio::select! {
             biased;
             // How a connection ends is the client's business; errors here are not ours to log.
-            _ = connection.as_mut() => return false,
+            _ = &mut connection => return End::Said,
             () = next_look.as_mut() => {}
             () = shutdown.reached(awaited) => {
                 if awaited == Stage::Over {
-                    return matches!(watch.phase(), Phase::Request | Phase::Answer);
+                    return match watch.phase() {
+                        Phase::Request | Phase::Answer => End::Cut,
+                        Phase::Silent | Phase::Head | Phase::Idle => End::Late,
+                    };
                 }
                 awaited = Stage::Over;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
-        let deadline = watch.deadline(&limits, awaited == Stage::Over);
+        let is_closing = awaited == Stage::Over;
+        let deadline = watch.deadline(limits, is_closing);
         let now = Instant::now();
         if deadline <= now {
-            return false;
+            let may_rest = watch.phase() == Phase::Idle && !is_closing;
+            let is_idle = may_rest && connection.into_parts().read_buf.is_empty();
+            return if is_idle { End::Idle } else { End::Late };
         }
         next_look.as_mut().reset(deadline.min(now + shortest));
+    }
+}
+
+/// Closes so that the client gets to read our last word: if it is still sending (a body that
+/// nobody reads, say), closing at once would reset the connection and the answer with it.
+pub(super) async fn see_off(stream: TcpStream) {
+    // hyper has done so already, unless it gave up.
+    let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
+    let hear_out = async { while stream.readable().await.is_ok() && discard(&stream) {} };
+    // Whoever still talks then is cut off.
+    let _ = timeout(LINGER, hear_out).await;
+}
+
+/// Throws away what has come in; says whether more may come.
+fn discard(stream: &TcpStream) -> bool {
+    // Not kept across an await, or every connection would carry it.
+    let mut waste = [0; 4096];
+    match stream.try_read(&mut waste) {
+        Ok(read) => read > 0,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
     }
 }

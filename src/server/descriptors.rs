@@ -3,8 +3,10 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Standard streams, event queues, listeners, and what the store opens.
-const FOR_THE_SERVICE: usize = 20;
+use super::accept::LOBBY;
+
+/// Standard streams, event queues, listeners, what the store opens, and both listeners' lobbies.
+const FOR_THE_SERVICE: usize = 16 + 2 * LOBBY;
 
 /// How many connections each listener may hold.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Wires everything: store, sessions, both listeners, signals, and the order of the end.
 
 mod accept;
+mod banner;
 mod connection;
 mod descriptors;
 mod shutdown;
 mod watch;
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,10 @@ use crate::store;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// How much of a connection the system may hold, each way, in bytes. Left alone it lets a client
+/// that asks without reading pin 4 MB, and has the service fill them.
+const SYSTEM_BUFFER: u32 = 64 * 1024;
 
 /// How long between two steps of the sweep for sessions that are over; a round of a store's
 /// steps takes about a minute.
@@ -47,14 +53,18 @@ pub struct Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// An address could not be listened on.
-    #[error("--{flag}: cannot listen on {address}: {source}")]
+    #[error(
+        "--{flag} ({}): cannot listen on {address}: {source}{}",
+        variable(flag),
+        advice(source)
+    )]
     Listen {
         /// The setting.
         flag: &'static str,
         /// Its value.
         address: SocketAddr,
         /// What the operating system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The store could not be opened.
     #[error(transparent)]
@@ -70,7 +80,23 @@ pub enum RunError {
     Origin(#[from] http::InvalidOrigin),
     /// Signals could not be listened for.
     #[error("cannot listen for signals: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
+}
+
+fn variable(flag: &str) -> String {
+    format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase())
+}
+
+/// What to do about an address that cannot be listened on.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "; stop the program that has it, or choose another port",
+        ErrorKind::PermissionDenied => "; choose a port from 1024 up",
+        ErrorKind::AddrNotAvailable => {
+            "; choose an address that this machine has, or 0.0.0.0 for all of them"
+        }
+        _ => "",
+    }
 }
 
 /// Runs the service until a signal ends it.
@@ -97,6 +123,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         draining.clone(),
         config.limits.request_timeout,
         Arc::clone(&metrics),
+        public_listener.local_addr().unwrap_or(config.listen),
     )?;
     let public = http::public(&app, &config.allowed_origins)?;
     let admin = http::admin(&app);
@@ -140,8 +167,8 @@ fn counting(metrics: Arc<Metrics>) -> Observer {
     })
 }
 
-/// A listener whose connections inherit their options: sent at once, and given up when the peer
-/// is gone.
+/// A listener whose connections inherit their options: sent at once, given up when the peer is
+/// gone, and held within bounds.
 fn listen(
     flag: &'static str,
     address: SocketAddr,
@@ -155,6 +182,8 @@ fn listen(
         socket.set_reuseaddr(true)?;
         socket.set_nodelay(true)?;
         socket.set_keepalive(true)?;
+        socket.set_send_buffer_size(SYSTEM_BUFFER)?;
+        socket.set_recv_buffer_size(SYSTEM_BUFFER)?;
         socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(limits.request_timeout))?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -169,10 +198,12 @@ fn listen(
 fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
     // The addresses as bound, which differ from the configured ones if a port was 0.
     let bound = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
+    let public = bound(public, config.listen);
+    let admin = bound(admin, config.admin_listen);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %bound(public, config.listen),
-        admin_listen = %bound(admin, config.admin_listen),
+        listen = %public,
+        admin_listen = %admin,
         store = %config.store,
         settings = config.changed.join(" "),
         "neptun-auth is up"
@@ -187,6 +218,7 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
              the /admin routes on"
         );
     }
+    banner::show(config, public, admin);
 }
 
 async fn sweep_for_ever(sessions: Arc<SessionManager>) {

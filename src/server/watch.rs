@@ -5,11 +5,13 @@
 //! when bytes come and when answers have gone, the service notes when a request begins and is
 //! answered, and one timer per connection looks at the notes. Per request that is a few loads of
 //! the clock, and no timer is ever moved.
+//!
+//! The notes also tell hyper's own refusals (of a head that is too large or makes no sense) from
+//! the service's answers, so that they leave in the shape of all others.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Limits;
+use crate::http::Refusal;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,25 +46,42 @@ const LAST_HEAD: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A connection's phase and since when. Only its own task writes it.
-#[derive(Clone)]
 pub(super) struct Watch {
     began: Instant,
     /// Milliseconds since `began`, and in the low three bits the phase.
-    now: Arc<AtomicU64>,
+    now: AtomicU64,
+    /// A request has begun since something came in: the next came in one breath with it.
+    is_pipelined: AtomicBool,
 }
 
 impl Watch {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            now: Arc::default(),
+            now: AtomicU64::new(0),
+            is_pipelined: AtomicBool::new(false),
         }
     }
 
     pub(super) fn enter(&self, phase: Phase) {
         let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX >> 3);
-        self.now
-            .store(millis << 3 | phase as u64, Ordering::Relaxed);
+        let now = millis << 3 | phase as u64;
+        self.now.store(now, Ordering::Relaxed);
+    }
+
+    /// Something came in.
+    fn hear(&self) {
+        self.is_pipelined.store(false, Ordering::Relaxed);
+        if matches!(self.phase(), Phase::Silent | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// The head of a request is complete. Answers whether it came in one breath with the one
+    /// before it.
+    pub(super) fn enter_request(&self) -> bool {
+        self.enter(Phase::Request);
+        self.is_pipelined.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -74,56 +94,82 @@ impl Watch {
         }
     }
 
+    /// When the present phase began.
+    pub(super) fn since(&self) -> Instant {
+        self.began + Duration::from_millis(self.now.load(Ordering::Relaxed) >> 3)
+    }
+
     /// When the present phase has lasted too long.
     pub(super) fn deadline(&self, limits: &Limits, closing: bool) -> Instant {
-        let since = Duration::from_millis(self.now.load(Ordering::Relaxed) >> 3);
         let most = match self.phase() {
             Phase::Silent | Phase::Idle if closing => Duration::ZERO,
             Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
-            Phase::Silent | Phase::Head => limits.header_timeout,
+            // An idle connection that is not over by then is put to rest.
+            Phase::Silent | Phase::Head | Phase::Idle => limits.header_timeout,
             Phase::Request => limits.request_timeout + GRACE,
             Phase::Answer => limits.request_timeout,
-            Phase::Idle => limits.keep_alive_timeout,
         };
-        self.began + since + most
+        self.since() + most
     }
 }
 
 /// The connection's stream; tells the watch what comes and goes.
-pub(super) struct Watched {
-    stream: TcpStream,
-    watch: Watch,
+pub(super) struct Watched<'a> {
+    stream: &'a mut TcpStream,
+    watch: &'a Watch,
 }
 
-impl Watched {
-    pub(super) const fn new(stream: TcpStream, watch: Watch) -> Self {
+impl<'a> Watched<'a> {
+    pub(super) const fn new(stream: &'a mut TcpStream, watch: &'a Watch) -> Self {
         Self { stream, watch }
+    }
+
+    /// Writes `said` if it is a refusal that hyper makes without asking the service: an error
+    /// status and no body, which is completed here. It is the connection's last word, so what
+    /// does not fit a buffer at once is not worth a wait.
+    fn poll_refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if matches!(self.watch.phase(), Phase::Request | Phase::Answer) {
+            return None;
+        }
+        let Some(refusal) = Refusal::completing(said) else {
+            // An answer that goes out in pieces.
+            self.watch.enter(Phase::Answer);
+            return None;
+        };
+        let written = Pin::new(&mut *self.stream).poll_write(cx, &refusal);
+        Some(written.map_ok(|_| said.len()))
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Watched<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && matches!(self.watch.phase(), Phase::Silent | Phase::Idle)
-        {
-            self.watch.enter(Phase::Head);
+        let read = Pin::new(&mut *self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.watch.hear();
         }
         read
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Watched<'_> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        if let Some(refused) = self.poll_refuse(cx, buf) {
+            return refused;
+        }
+        Pin::new(&mut *self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -131,7 +177,11 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let first = bufs.first().map_or(&[][..], |first| first);
+        if let Some(refused) = self.poll_refuse(cx, first) {
+            return refused;
+        }
+        Pin::new(&mut *self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -140,7 +190,7 @@ impl AsyncWrite for Watched {
 
     /// hyper flushes the stream once it has written all it had.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
         if flushed.is_ready() && self.watch.phase() == Phase::Answer {
             self.watch.enter(Phase::Idle);
         }
@@ -148,6 +198,6 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
     }
 }

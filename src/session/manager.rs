@@ -150,7 +150,7 @@ impl SessionManager {
     pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Vouched>, StoreError> {
         let at = self.moment();
         let credentials = self.credentials(tokens, at);
-        let verdicts = join_all(credentials.iter().map(|one| self.judge(one, at))).await;
+        let verdicts = all(credentials.iter().map(|one| self.judge(one, at))).await;
         let mut vouched: Option<Vouched> = None;
         for verdict in verdicts {
             match (verdict?, &vouched) {
@@ -208,7 +208,7 @@ impl SessionManager {
     pub async fn revoke(&self, tokens: &[SessionToken]) -> Result<bool, StoreError> {
         let at = self.moment();
         let credentials = self.credentials(tokens, at);
-        let ended = join_all(credentials.iter().map(|one| self.end(one, at))).await;
+        let ended = all(credentials.iter().map(|one| self.end(one, at))).await;
         ended.into_iter().try_fold(false, |any, one| Ok(any | one?))
     }
 
@@ -306,5 +306,13 @@ impl SessionManager {
             now: self.clock.now(),
             idle_timeout: self.lifetimes.idle_timeout,
         }
+    }
+}
+
+/// The outcomes of all futures, side by side. Nearly always it is one, which needs no juggling.
+async fn all<F: Future>(mut futures: impl ExactSizeIterator<Item = F>) -> Vec<F::Output> {
+    match (futures.len(), futures.next()) {
+        (1, Some(only)) => vec![only.await],
+        (_, first) => join_all(first.into_iter().chain(futures)).await,
     }
 }

@@ -214,8 +214,29 @@ fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing(start: &Start) {
             .send(service.admin);
         assert_envelope(&answer, status, reason, sentence);
     }
+    for huge in ["1e300", "99999999999999999999"] {
+        let body = format!("{{\"user\":\"42\",\"ttlSeconds\":{huge}}}");
+        let ask = Service::authorized("POST", "/admin/sessions").json(&body);
+        let sentence = "ttlSeconds must be from 1 to 3153600000";
+        let answer = ask.send(service.admin);
+        assert_envelope(&answer, 422, "Unprocessable Entity", sentence);
+    }
     let listed = service.ask_admin("GET", "/admin/users/42/sessions");
     assert_eq!(listed.json(), serde_json::json!({ "sessions": [] }));
+}
+
+#[test]
+fn a_whole_number_of_seconds_may_be_written_in_any_way_json_has() {
+    let service = Service::start();
+    for seconds in ["3600", "3600.0", "3.6e3", "null"] {
+        let body = format!("{{\"user\":\"42\",\"ttlSeconds\":{seconds}}}");
+        let ask = Service::authorized("POST", "/admin/sessions").json(&body);
+        let answer = ask.send(service.admin);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let max_age = if seconds == "null" { 604_800 } else { 3600 };
+        let set = answer.json()["setCookie"].to_string();
+        assert!(set.contains(&format!("Max-Age={max_age}")), "{set}");
+    }
 }
 
 #[test]

@@ -1,19 +1,19 @@
 //! `tests/compose`: what its files say, run without containers. The settings are the ones there,
 //! only the addresses differ.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use clap::CommandFactory as _;
 use neptun_auth::config::Flags;
 
 use crate::file::Scratch;
-use crate::redis::server::{Brand, Server, eventually};
+use crate::redis::server::{Brand, Server};
+use crate::support::proxy::free_address;
 use crate::support::service::binary;
 use crate::support::start::until_ready;
-use crate::support::{ADMIN_TOKEN, Ask, Service};
+use crate::support::{ADMIN_TOKEN, Ask, Service, tool, wait_until};
 
 fn text(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose");
@@ -65,10 +65,7 @@ struct Proxy {
 
 impl Proxy {
     fn before(replicas: &[Service; 2]) -> Self {
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap()
-        };
+        let address = free_address();
         let scratch = Scratch::new("compose");
         let config: PathBuf = scratch.path().join("Caddyfile");
         let adapted = text("Caddyfile")
@@ -79,7 +76,7 @@ impl Proxy {
             .replace("auth-1:8080", &replicas[0].public.to_string())
             .replace("auth-2:8080", &replicas[1].public.to_string());
         std::fs::write(&config, adapted).unwrap();
-        let process = Command::new("caddy")
+        let process = Command::new(tool("caddy"))
             .args(["run", "--adapter", "caddyfile", "--config"])
             .arg(config)
             .env("HOME", scratch.path())
@@ -87,13 +84,13 @@ impl Proxy {
             .env_remove("XDG_DATA_HOME")
             .stderr(Stdio::null())
             .spawn()
-            .expect("caddy is needed");
+            .unwrap();
         let proxy = Self {
             process,
             address,
             _config: scratch,
         };
-        eventually("the proxy answers", Duration::from_secs(20), || {
+        wait_until("the proxy answers", || {
             Ask::get("/").try_send(address).is_some()
         });
         proxy

@@ -3,6 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use neptun_auth::config::LogFormat;
+use neptun_auth::http::describe_current;
+use neptun_auth::telemetry;
+
 use crate::support::faulty::{Fault, FaultyService};
 use crate::support::{Answer, Ask, Connection, Service, assert_envelope};
 
@@ -137,4 +141,37 @@ fn a_panic_is_answered_on_a_connection_that_lives_on() {
     service.fail(Fault::None);
     let answer = connection.ask(&Ask::post("/api/auth/logout").session(&token));
     assert_eq!(answer.body, "true");
+}
+
+#[test]
+fn a_panic_is_logged_once() {
+    let itself = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(itself)
+        .args([
+            "--ignored",
+            "--exact",
+            "faults::a_panic_is_logged_once_where_panics_are_logged",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+#[ignore = "changes the panic hook, so it wants a process of its own; the test above gives it one"]
+fn a_panic_is_logged_once_where_panics_are_logged() {
+    let everything = tracing_subscriber::filter::Targets::new();
+    telemetry::start(everything, LogFormat::Json, describe_current);
+    let service = FaultyService::start();
+    let token = service.token_of("42");
+    service.fail(Fault::Panics);
+    let answer = logout(&service, &token);
+    assert_envelope(&answer, 500, "Internal Server Error", "Internal error");
+    let log = service.log();
+    assert_eq!(log.matches("injected panic").count(), 1, "{log}");
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
 }

@@ -13,17 +13,30 @@
 )]
 
 mod admin;
+mod banner;
+mod browsers;
 mod check;
+mod clients;
 mod compose;
 mod conformance;
 mod faults;
 mod file;
+mod hostile;
 mod logout;
 mod logs;
 mod metrics;
 mod modules;
+mod openapi;
+mod origins;
+mod overload;
+mod proxied;
+mod proxies;
 mod readme;
 mod redis;
 mod sealed;
 mod settings;
+mod shutdown;
+mod slow;
 mod support;
+mod traces;
+mod web_app;

@@ -1,4 +1,5 @@
-//! The README: its snippets are run as they stand, its tables are held against the binary.
+//! The README: its snippets are run as they stand or are the files that other tests run, its
+//! tables are held against the binary.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,24 +20,39 @@ fn readme() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// A fenced block: its language and its text.
+/// What stands before a block that shows a file.
+const FILE: &str = "<!-- file: ";
+
+/// A fenced block: its language, its text, and the file that it shows, if it does.
 struct Block {
     language: String,
     text: String,
+    file: Option<String>,
 }
 
 fn blocks() -> Vec<Block> {
     let readme = readme();
-    let fenced = readme.split("```").skip(1).step_by(2);
-    fenced
-        .map(|block| {
-            let (language, text) = block.split_once('\n').unwrap();
-            Block {
-                language: language.to_owned(),
-                text: text.to_owned(),
-            }
-        })
-        .collect()
+    let mut parts = readme.split("\n```");
+    let mut blocks = Vec::new();
+    while let (Some(prose), Some(block)) = (parts.next(), parts.next()) {
+        let (language, text) = block.split_once('\n').unwrap_or((block, ""));
+        let marked = prose
+            .lines()
+            .last()
+            .and_then(|line| line.strip_prefix(FILE));
+        blocks.push(Block {
+            language: language.to_owned(),
+            text: format!("{text}\n"),
+            file: marked.map(|rest| rest.trim_end_matches(" -->").to_owned()),
+        });
+    }
+    blocks
+}
+
+/// The block that contains `text`.
+pub fn block_with(text: &str) -> String {
+    let block = blocks().into_iter().find(|block| block.text.contains(text));
+    block.unwrap().text
 }
 
 /// A service as the README's first command starts it, but for the ports.
@@ -101,7 +117,8 @@ fn the_snippets_do_what_the_readme_shows() {
         let [command, output] = pair else {
             unreachable!()
         };
-        if command.language != "sh" || starts_a_server(&command.text) {
+        let is_run_here = command.language == "sh" && command.file.is_none();
+        if !is_run_here || starts_a_server(&command.text) {
             continue;
         }
         writeln!(script, "{}\nprintf '\\n-- next --\\n'", command.text).unwrap();
@@ -125,6 +142,39 @@ fn the_snippets_do_what_the_readme_shows() {
     let printed: Vec<String> = printed.split("-- next --").map(timeless).collect();
     assert_eq!(printed[..expected.len()], expected, "{script}");
     assert!(expected.len() >= 6, "the snippets were not found");
+}
+
+#[test]
+fn every_other_snippet_is_the_file_that_a_test_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shown: Vec<Block> = blocks();
+    let unknown =
+        |block: &&Block| block.file.is_none() && !["sh", "text"].contains(&&*block.language);
+    let unknown: Vec<&str> = shown
+        .iter()
+        .filter(unknown)
+        .map(|block| &*block.text)
+        .collect();
+    assert!(unknown.is_empty(), "no file is named for {unknown:#?}");
+
+    let mut files = Vec::new();
+    for block in shown {
+        if let Some(file) = block.file {
+            let text = std::fs::read_to_string(root.join(&file)).unwrap();
+            assert_eq!(block.text, text, "{file} is not what the README shows");
+            files.push(file);
+        }
+    }
+    // And the other way round: what the tests run is shown.
+    let of_tests = |directory: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(root.join(directory)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.map(|name| format!("{directory}/{name}")).collect()
+    };
+    for file in [of_tests("tests/proxies"), of_tests("tests/clients")].concat() {
+        let is_known = files.contains(&file) || file.contains("/package") || file.contains("/__");
+        assert!(is_known, "the README does not show {file}");
+    }
 }
 
 #[test]

@@ -107,9 +107,102 @@ fn a_port_in_use_is_one_line_and_a_failure() {
     let address = taken.local_addr().unwrap().to_string();
     let said = refusal(&["--listen", &address, "--admin-listen=127.0.0.1:0"], 1);
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].starts_with(&format!(
-        "neptun-auth: --listen: cannot listen on {address}"
-    )));
+    assert!(
+        said[0].starts_with(&format!(
+            "neptun-auth: --listen (NEPTUN_AUTH_LISTEN): cannot listen on {address}: "
+        )) && said[0].ends_with("; stop the program that has it, or choose another port"),
+        "{said:?}"
+    );
+    let said = refusal(&["--listen=127.0.0.1:0", "--admin-listen", &address], 1);
+    assert!(said[0].contains("--admin-listen (NEPTUN_AUTH_ADMIN_LISTEN)"));
+}
+
+#[test]
+fn an_address_of_another_machine_is_told_apart_from_a_port_in_use() {
+    let said = refusal(
+        &["--listen=192.0.2.1:8080", "--admin-listen=127.0.0.1:0"],
+        1,
+    );
+    let advice = "; choose an address that this machine has, or 0.0.0.0 for all of them";
+    assert!(said.len() == 1 && said[0].ends_with(advice), "{said:?}");
+}
+
+#[test]
+fn a_file_that_holds_no_good_secret_is_one_line_that_says_what_to_do() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = |name: &str, bytes: &[u8]| {
+        let path = directory.join(format!("{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (empty, weak) = (file("empty", b"\n\n"), file("weak", b"hunter2\n"));
+    let binary = file("binary", b"\xff\xfe\x00");
+    let missing = directory.join("missing").to_str().unwrap().to_owned();
+    let folder = directory.to_str().unwrap();
+    let cases = [
+        (
+            "admin-token-file",
+            &*missing,
+            "give the path of an existing file",
+        ),
+        ("admin-token-file", folder, "give the path of a text file"),
+        (
+            "admin-token-file",
+            &binary,
+            "a secret is text on a line of its own",
+        ),
+        ("admin-token-file", &empty, "`openssl rand -hex 32` prints"),
+        ("admin-token-file", &weak, "`openssl rand -hex 32` prints"),
+        (
+            "sealed-password-file",
+            &missing,
+            "give the path of an existing file",
+        ),
+        ("sealed-password-file", &empty, "put them there, one a line"),
+        (
+            "sealed-password-file",
+            &weak,
+            "give the web app's NUXT_SESSION_PASSWORD",
+        ),
+    ];
+    for (flag, path, advice) in cases {
+        let said = refusal(&[&format!("--{flag}={path}")], 2);
+        let begins = said[0].starts_with(&format!("neptun-auth: --{flag} "));
+        assert!(
+            said.len() == 1 && begins && said[0].ends_with(advice),
+            "{said:?}"
+        );
+        assert!(!said[0].contains("hunter2"), "{said:?}");
+    }
+    for path in [empty, weak, binary] {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn help_is_grouped_by_theme_and_fits_the_terminal() {
+    for columns in [80, 100] {
+        let mut command = binary();
+        let output = command
+            .arg("--help")
+            .env("COLUMNS", columns.to_string())
+            .output();
+        let help = String::from_utf8(output.unwrap().stdout).unwrap();
+        for line in help.lines() {
+            assert!(line.chars().count() <= columns, "{line}");
+        }
+        let themes = [
+            "Listeners:",
+            "Store:",
+            "Sessions:",
+            "Cookie:",
+            "Browsers:",
+            "Limits:",
+            "Logs:",
+        ];
+        let places = themes.map(|theme| help.lines().position(|line| line == theme).unwrap());
+        assert!(places.is_sorted(), "{help}");
+    }
 }
 
 #[test]

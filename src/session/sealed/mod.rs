@@ -27,7 +27,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 pub use payload::{DEFAULT_SUBJECT_POINTER, Payload, SealClaims};
-pub use text::as_h3_reads;
+pub use text::{as_h3_reads, trimmed_as_h3_does};
 
 /// No request's head holds more, so nothing longer is worth hashing. Browsers keep no cookie of
 /// more than 4096 bytes, but h3 also reads seals from a header.

@@ -23,6 +23,26 @@ pub fn as_h3_reads(raw: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// A cookie's name or value without what JavaScript's `trim` takes for space around it, which in
+/// Latin-1 includes the no-break space.
+#[must_use]
+pub fn trimmed_as_h3_does(mut raw: &[u8]) -> &[u8] {
+    const fn is_space(byte: u8) -> bool {
+        matches!(byte, b'\t'..=b'\r' | b' ' | 0xA0)
+    }
+    while let [first, rest @ ..] = raw
+        && is_space(*first)
+    {
+        raw = rest;
+    }
+    while let [rest @ .., last] = raw
+        && is_space(*last)
+    {
+        raw = rest;
+    }
+    raw
+}
+
 fn latin1(raw: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(raw) {
         Ok(text) if text.is_ascii() => Cow::Borrowed(text),

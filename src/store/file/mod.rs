@@ -10,13 +10,13 @@
 //! trait, so that the tests can fail every single call and cut the power at any moment without
 //! privileges or unsafe code. What speaks against it does not count in this use: it opens slowly
 //! after a crash, but here the file is read whole at start anyway; its commits write a page for
-//! each place they touch, but the [`journal`] only ever touches the two ends.
+//! each place they touch, but the `journal` only ever touches the two ends.
 //!
 //! **What a crash may lose**: a few seconds of "last used", which is written along with other
 //! changes, or by itself within two seconds. No answer ever given.
 //!
-//! Neighbours: [`device`] (where bytes lie), [`entry`] (what a row says), [`journal`] (rows on
-//! disk), [`batch`] (decisions), [`writer`] (the thread). None of them knows a configuration
+//! Neighbours: `device` (where bytes lie), `entry` (what a row says), `journal` (rows on
+//! disk), `batch` (decisions), `writer` (the thread). None of them knows a configuration
 //! or HTTP, and none retries a failed write.
 
 mod batch;

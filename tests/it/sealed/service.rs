@@ -17,6 +17,7 @@ on_every_store! {
     a_revoked_seal_bars_the_request_whatever_else_it_presents,
     a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first,
     a_seal_is_read_from_the_cookie_as_h3_reads_it,
+    a_revoked_seal_does_not_hide_behind_a_no_break_space,
     logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live,
     the_web_apps_sign_out_revokes_clears_and_always_says_logged_out,
     the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check,
@@ -227,6 +228,23 @@ fn a_seal_is_read_from_the_cookie_as_h3_reads_it(start: &Start) {
         assert_eq!(check(&service, &cookie).status, 401, "{cookie}");
         assert!(!service.is_live(&sealed(id, 5)));
     }
+}
+
+fn a_revoked_seal_does_not_hide_behind_a_no_break_space(start: &Start) {
+    let service = service(start);
+    let (revoked, live) = (sealed("revoked", 5), sealed("live", 5));
+    service.logout(&revoked);
+    // Node reads headers as Latin-1, in which JavaScript's `trim` takes 0xA0 for a space; h3 then
+    // takes the first of two sessions.
+    let own = format!("; neptun-session={live}").into_bytes();
+    for before in [
+        &[&b"\xa0neptun-session="[..], revoked.as_bytes()].concat(),
+        &[&b"neptun-session\xa0=\xa0"[..], revoked.as_bytes(), b"\xa0"].concat(),
+    ] {
+        let ask = Ask::get("/api/auth/check").header("cookie", [before, &own[..]].concat());
+        assert_eq!(ask.send(service.public).status, 401);
+    }
+    assert!(service.is_live(&live));
 }
 
 fn logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live(start: &Start) {

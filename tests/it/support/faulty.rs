@@ -1,8 +1,8 @@
 //! A store that fails as told, and the public listener in front of it, in this process.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +16,8 @@ use neptun_auth::session::{
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 /// In which flavour calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +32,28 @@ pub enum Fault {
     Hangs = 3,
     /// The call panics.
     Panics = 4,
+    /// It is done, but only once it is released.
+    Waits = 5,
+}
+
+/// Holds calls back until they are released.
+struct Gate {
+    called: Semaphore,
+    released: Semaphore,
+}
+
+impl Gate {
+    async fn pass(&self) {
+        self.called.add_permits(1);
+        self.released.acquire().await.unwrap().forget();
+    }
 }
 
 /// The memory store behind a fault.
 struct FaultyStore {
     inner: MemoryStore,
     fault: Arc<AtomicU8>,
+    gate: Arc<Gate>,
 }
 
 impl FaultyStore {
@@ -51,6 +69,10 @@ impl FaultyStore {
             1 => error,
             2 => call.await.and(error),
             3 => std::future::pending().await,
+            5 => {
+                self.gate.pass().await;
+                call.await
+            }
             _ => panic!("an injected panic"),
         }
     }
@@ -113,9 +135,41 @@ impl SessionStore for FaultyStore {
     }
 }
 
+/// What was logged.
+#[derive(Default)]
+struct Log(Mutex<Vec<u8>>);
+
+impl std::io::Write for &Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A runtime whose threads, and no others, write to `log`.
+fn logging_runtime(log: &Arc<Log>) -> Runtime {
+    let format = tracing_subscriber::fmt().with_writer(Arc::clone(log));
+    let dispatch = tracing::Dispatch::new(format.with_ansi(false).finish());
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(move || {
+            // For as long as the thread lives.
+            std::mem::forget(tracing::dispatcher::set_default(&dispatch));
+        })
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// Both listeners of a service whose store fails as told.
 pub struct FaultyService {
     fault: Arc<AtomicU8>,
+    gate: Arc<Gate>,
+    log: Arc<Log>,
+    end: Option<(oneshot::Sender<()>, JoinHandle<usize>)>,
     pub sessions: Arc<SessionManager>,
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -124,15 +178,35 @@ pub struct FaultyService {
 
 impl FaultyService {
     pub fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
+        Self::with(&[], Duration::from_millis(200))
+    }
+
+    /// With pages of these origins allowed to call.
+    pub fn allowing(origins: &[&str]) -> Self {
+        Self::with(origins, Duration::from_millis(200))
+    }
+
+    /// With a store that may take its time.
+    pub fn patient() -> Self {
+        Self::with(&[], super::PATIENCE)
+    }
+
+    fn with(origins: &[&str], store_timeout: Duration) -> Self {
+        let log = Arc::default();
+        let runtime = logging_runtime(&log);
         let _inside = runtime.enter();
         let fault = Arc::new(AtomicU8::new(Fault::None as u8));
+        let gate = Arc::new(Gate {
+            called: Semaphore::new(0),
+            released: Semaphore::new(0),
+        });
         let store = FaultyStore {
             inner: MemoryStore::new(1000),
             fault: Arc::clone(&fault),
+            gate: Arc::clone(&gate),
         };
         let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
-        let store = Instrumented::new(store, Duration::from_millis(200), Arc::clone(&metrics));
+        let store = Instrumented::new(store, store_timeout, Arc::clone(&metrics));
         let lifetimes = Lifetimes {
             session_ttl: Duration::from_hours(1),
             idle_timeout: None,
@@ -157,6 +231,7 @@ impl FaultyService {
             draining.clone(),
             patience,
             Arc::clone(&metrics),
+            SocketAddr::from(([127, 0, 0, 1], 8080)),
         )
         .unwrap();
         let limits = Limits {
@@ -166,22 +241,27 @@ impl FaultyService {
             keep_alive_timeout: patience,
             shutdown_timeout: patience,
         };
-        let never = Shutdown::when(std::future::pending(), draining, patience);
+        let (trigger, triggered) = oneshot::channel();
+        let end = async {
+            if triggered.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let shutdown = Shutdown::when(end, draining, Duration::from_secs(2));
         let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (public, admin) = (listen(), listen());
+        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
-        let service = http::public(&app, &[]).unwrap();
+        let service = http::public(&app, &origins).unwrap();
         let counts = ConnectionCounts::new(metrics, Listener::Public);
-        runtime.spawn(serve(
-            public,
-            service,
-            limits,
-            counts.clone(),
-            never.clone(),
-        ));
-        runtime.spawn(serve(admin, http::admin(&app), limits, counts, never));
+        let public = serve(public, service, limits, counts.clone(), shutdown.clone());
+        let public = runtime.spawn(public);
+        runtime.spawn(serve(admin, http::admin(&app), limits, counts, shutdown));
         Self {
             fault,
+            gate,
+            log,
+            end: Some((trigger, public)),
             sessions,
             public: addresses.0,
             admin: addresses.1,
@@ -192,6 +272,33 @@ impl FaultyService {
     /// From now on calls to the store fail like this.
     pub fn fail(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// Begins the end, as a first signal does, 2 s before it is over. What comes back waits until
+    /// the public listener is down and answers how many requests were cut.
+    pub fn shut_down(&mut self) -> impl FnOnce() -> usize + use<> {
+        let (trigger, public) = self.end.take().unwrap();
+        trigger.send(()).unwrap();
+        let runtime = self.runtime.handle().clone();
+        move || runtime.block_on(public).unwrap()
+    }
+
+    /// All that was logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Waits until a call waits to be released.
+    pub fn wait_until_called(&self) {
+        let called =
+            async { tokio::time::timeout(super::PATIENCE, self.gate.called.acquire()).await };
+        let called = self.runtime.block_on(called);
+        called.expect("the store is called").unwrap().forget();
+    }
+
+    /// Lets one waiting call go on.
+    pub fn release(&self) {
+        self.gate.released.add_permits(1);
     }
 
     pub fn token_of(&self, user: &str) -> String {

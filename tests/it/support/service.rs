@@ -52,8 +52,15 @@ impl Service {
     }
 
     /// From a prepared command; ports are chosen by the system.
-    pub fn spawn(mut command: Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    pub fn spawn(command: Command) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::spawn_at(command, any, any)
+    }
+
+    /// From a prepared command, on these addresses.
+    pub fn spawn_at(mut command: Command, public: SocketAddr, admin: SocketAddr) -> Self {
+        command.args(["--listen", &public.to_string()]);
+        command.args(["--admin-listen", &admin.to_string()]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (lines, log) = mpsc::channel();
@@ -64,13 +71,12 @@ impl Service {
                 }
             }
         });
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut service = Self {
             child,
             log: Mutex::new(log),
             seen: Vec::new(),
-            public: nowhere,
-            admin: nowhere,
+            public,
+            admin,
         };
         let up = service.wait_for_line("neptun-auth is up");
         let up: Value = serde_json::from_str(&up).unwrap();
@@ -103,8 +109,13 @@ impl Service {
     }
 
     /// Ends it with SIGTERM; how it ended, and all it logged.
-    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
+    pub fn stop(self) -> (ExitStatus, Vec<String>) {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// How it ended, and all it logged.
+    pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().unwrap();
         self.seen.extend(self.log.get_mut().unwrap().iter());
         (status, std::mem::take(&mut self.seen))

@@ -4,13 +4,11 @@
 use std::any::Any;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use super::service::binary;
-use super::{ADMIN_TOKEN, Ask, Service};
+use super::{ADMIN_TOKEN, Ask, Service, wait_until};
 use crate::file::Scratch;
 use crate::redis::backends::{shared_redis, shared_valkey};
-use crate::redis::server::eventually;
 
 /// An empty store for services to be started on, and what it needs to live.
 pub struct Start {
@@ -79,7 +77,7 @@ impl Start {
 
 /// Waits until the service has reached its store.
 pub fn until_ready(service: &Service) {
-    eventually("the service is ready", Duration::from_secs(20), || {
+    wait_until("the service is ready", || {
         Ask::get("/readyz").send(service.admin).status == 200
     });
 }

@@ -117,8 +117,8 @@ impl Connection {
         let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
         let mut headers = Vec::new();
         while let Some(line) = self.line().filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(": ").unwrap();
-            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+            let (name, value) = line.split_once(':').unwrap();
+            headers.push((name.to_ascii_lowercase(), value.trim_start().to_owned()));
         }
         let mut answer = Answer {
             status,
@@ -147,10 +147,15 @@ impl Connection {
     /// Whether the other side has closed; waits until it has or time is up.
     pub fn is_closed_within(&mut self, patience: Duration) -> bool {
         self.stream().set_read_timeout(Some(patience)).unwrap();
-        match self.0.read(&mut [0; 1]) {
-            Ok(read) => read == 0,
+        let read = self.0.read(&mut [0; 1]);
+        let is_closed = match &read {
+            Ok(read) => *read == 0,
             Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        };
+        if !is_closed {
+            println!("not closed: {read:?}");
         }
+        is_closed
     }
 }
 

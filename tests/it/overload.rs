@@ -1,0 +1,164 @@
+//! More clients than there is room for.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::support::process::{Usage, with_ulimit};
+use crate::support::service::binary;
+use crate::support::{
+    ADMIN_TOKEN, Answer, Ask, Connection, Service, assert_envelope, time_until, wait_until,
+};
+
+fn check() -> Ask {
+    Ask::get("/api/auth/check")
+}
+
+/// A connection that is idle after a request.
+fn settled(address: SocketAddr) -> Connection {
+    let mut connection = Connection::open(address);
+    assert_eq!(connection.ask(&check()).status, 401);
+    connection
+}
+
+fn assert_turned_away(answer: &Answer) {
+    assert_envelope(answer, 503, "Service Unavailable", "Too many connections");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+/// Whether a client of its own is served. A refusal may reach it as a reset.
+fn is_served(address: SocketAddr) -> bool {
+    let mut connection = Connection::open(address);
+    if std::io::Write::write_all(&mut connection.stream(), &check().bytes()).is_err() {
+        return false;
+    }
+    connection
+        .try_answer_to("GET")
+        .is_some_and(|answer| answer.status == 401)
+}
+
+fn limited(ulimit: &str) -> Service {
+    let mut command = binary();
+    command.args(["--admin-token", ADMIN_TOKEN]);
+    Service::spawn(with_ulimit(&command, ulimit))
+}
+
+#[test]
+fn a_client_over_the_cap_is_told_so_at_once_and_the_admin_side_is_not_concerned() {
+    let service = Service::with(&["--max-connections", "3"]);
+    let mut held: Vec<Connection> = (0..3).map(|_| settled(service.public)).collect();
+
+    // Whether it asks first, later or never.
+    let mut silent = Connection::open(service.public);
+    assert_turned_away(&silent.answer_to("GET"));
+    assert!(silent.is_closed_within(Duration::from_secs(2)));
+    assert_turned_away(&check().send(service.public));
+    let mut late = Connection::open(service.public);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_turned_away(&late.ask(&check()));
+
+    let token = service.token_of("42");
+    assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+    assert_eq!(held[0].ask(&check().session(&token)).status, 204);
+
+    drop(held);
+    wait_until("there is room again", || is_served(service.public));
+    // And the other way round.
+    let held: Vec<Connection> = (0..3).map(|_| Connection::open(service.admin)).collect();
+    wait_until("the admin side is full", || {
+        Connection::open(service.admin).is_closed_within(Duration::from_millis(50))
+            || Ask::get("/healthz").send(service.admin).status == 503
+    });
+    assert!(is_served(service.public));
+    drop(held);
+
+    let (_, log) = service.stop();
+    let told = log
+        .iter()
+        .filter(|line| line.contains("connections are taken"))
+        .count();
+    assert!((1..=2).contains(&told), "{log:#?}");
+}
+
+#[test]
+fn sixty_descriptors_and_twice_as_many_clients_do_no_harm() {
+    let service = limited("-n 64");
+    let mut first = settled(service.public);
+    let crowd: Vec<TcpStream> = (0..120)
+        .map(|_| TcpStream::connect(service.public).unwrap())
+        .collect();
+    let before = Usage::of(service.pid()).cpu_ticks;
+    for _ in 0..20 {
+        assert_eq!(first.ask(&check()).status, 401);
+        assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+        assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    service.token_of("42");
+    assert!(!is_served(service.public));
+    let used = Usage::of(service.pid()).cpu_ticks - before;
+    assert!(
+        used < 50,
+        "{used} hundredths of a second in one that was to be idle"
+    );
+
+    drop(crowd);
+    let took = time_until(Duration::from_secs(5), || is_served(service.public));
+    assert!(
+        took.is_some_and(|took| took < Duration::from_secs(2)),
+        "{took:?}"
+    );
+    let (status, log) = service.stop();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.len() < 10, "{log:#?}");
+}
+
+#[test]
+fn running_out_of_descriptors_neither_spins_nor_floods_the_log() {
+    // Too few even for what is set aside.
+    let service = limited("-n 18");
+    let mut first = settled(service.public);
+    let crowd: Vec<TcpStream> = (0..60)
+        .map(|_| TcpStream::connect(service.public).unwrap())
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let before = Usage::of(service.pid()).cpu_ticks;
+    for _ in 0..20 {
+        assert_eq!(first.ask(&check()).status, 401);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let used = Usage::of(service.pid()).cpu_ticks - before;
+    assert!(
+        used < 50,
+        "{used} hundredths of a second in one that was to be idle"
+    );
+    drop(crowd);
+    let took = time_until(Duration::from_secs(5), || is_served(service.public));
+    assert!(
+        took.is_some_and(|took| took < Duration::from_secs(2)),
+        "{took:?}"
+    );
+    let (status, log) = service.stop();
+    assert_eq!(status.code(), Some(0));
+    println!("{log:#?}");
+    assert!(log.len() < 10, "{log:#?}");
+}
+
+#[test]
+fn an_idle_connection_costs_at_most_10_kib() {
+    let service = Service::with(&["--header-timeout", "1s"]);
+    drop(settled(service.public));
+    let before = Usage::of(service.pid()).resident_bytes;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        // What a busy connection takes serves the next ones once it is idle for a second.
+        held.extend((0..100).map(|_| settled(service.public)));
+        std::thread::sleep(Duration::from_millis(1300));
+    }
+    let grown = Usage::of(service.pid())
+        .resident_bytes
+        .saturating_sub(before);
+    let each = grown / held.len() as u64;
+    println!("{each} bytes for an idle connection");
+    assert!(each <= 10 * 1024, "{each} bytes");
+}

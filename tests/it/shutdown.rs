@@ -1,0 +1,234 @@
+//! The end: readiness first, nobody who has asked left without an answer, and nobody able to
+//! hold it up.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::faulty::{Fault, FaultyService};
+use crate::support::{Ask, Connection, Service, assert_envelope, wait_until};
+
+fn check() -> Ask {
+    Ask::get("/api/auth/check")
+}
+
+#[test]
+fn readiness_goes_first_and_every_answer_closes_its_connection() {
+    let mut service = Service::start();
+    let mut ready = Connection::open(service.admin);
+    assert_eq!(ready.ask(&Ask::get("/readyz")).status, 200);
+    let mut alive = Connection::open(service.admin);
+    assert_eq!(alive.ask(&Ask::get("/healthz")).header("connection"), None);
+    let mut public = Connection::open(service.public);
+    assert_eq!(public.ask(&check()).header("connection"), None);
+
+    service.signal("TERM");
+    service.wait_for_line("shutting down");
+    let answer = ready.ask(&Ask::get("/readyz"));
+    assert_envelope(&answer, 503, "Service Unavailable", "Shutting down");
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(
+        alive.ask(&Ask::get("/healthz")).header("connection"),
+        Some("close")
+    );
+    let answer = public.ask(&check());
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (401, Some("close"))
+    );
+    for mut connection in [ready, alive, public] {
+        assert!(connection.is_closed_within(Duration::from_secs(2)));
+    }
+    assert_eq!(service.wait().0.code(), Some(0));
+}
+
+#[test]
+fn idle_connections_hold_up_nothing_and_the_exit_code_is_0() {
+    for signal in ["TERM", "INT"] {
+        let service = Service::start();
+        let mut idle: Vec<Connection> = (0..20)
+            .map(|_| {
+                let mut connection = Connection::open(service.public);
+                assert_eq!(connection.ask(&check()).status, 401);
+                connection
+            })
+            .collect();
+        let silent = TcpStream::connect(service.public).unwrap();
+        let begun = Instant::now();
+        service.signal(signal);
+        for connection in &mut idle {
+            assert!(connection.is_closed_within(Duration::from_secs(5)));
+        }
+        let (status, log) = service.wait();
+        assert_eq!(status.code(), Some(0));
+        assert!(
+            begun.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert!(
+            log.last().unwrap().contains("neptun-auth is down"),
+            "{log:#?}"
+        );
+        drop(silent);
+    }
+}
+
+#[test]
+fn whoever_has_connected_by_then_is_still_answered() {
+    let service = Service::start();
+    // While it is stopped, connections and the signal pile up.
+    service.signal("STOP");
+    let mut waiting: Vec<Connection> = (0..50)
+        .map(|_| {
+            let mut connection = Connection::open(service.public);
+            connection.write(&check().bytes());
+            connection
+        })
+        .collect();
+    service.signal("TERM");
+    service.signal("CONT");
+    for connection in &mut waiting {
+        // Whether before or after the service has seen the signal.
+        assert_eq!(connection.answer_to("GET").status, 401);
+    }
+    assert_eq!(service.wait().0.code(), Some(0));
+}
+
+#[test]
+fn half_heads_and_half_bodies_hold_it_no_longer_than_the_timeout() {
+    let service = Service::with(&["--shutdown-timeout", "2s"]);
+    let mut held: Vec<TcpStream> = Vec::new();
+    let half_body = Service::authorized("POST", "/admin/sessions")
+        .header("content-type", "application/json")
+        .header("content-length", "100")
+        .bytes();
+    for _ in 0..10 {
+        for (address, bytes) in [
+            (service.public, &b""[..]),
+            (service.public, &b"GET / HTTP/1.1\r\nhos"[..]),
+            (service.admin, &half_body),
+        ] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(bytes).unwrap();
+            held.push(stream);
+        }
+    }
+    // By now all of it has arrived.
+    assert_eq!(check().send(service.public).status, 401);
+    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    let begun = Instant::now();
+    let (status, log) = service.stop();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        log.last().unwrap().contains("neptun-auth is down"),
+        "{log:#?}"
+    );
+}
+
+#[test]
+fn a_request_in_the_works_is_finished_first() {
+    let mut service = FaultyService::patient();
+    let token = service.token_of("42");
+    service.fail(Fault::Waits);
+    let mut connection = Connection::open(service.public);
+    connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+    service.wait_until_called();
+    let public = service.public;
+    let is_down = service.shut_down();
+    // Once nobody new is let in, the end has well begun.
+    wait_until("the listener is closed", || {
+        TcpStream::connect(public).is_err()
+    });
+    service.release();
+    let answer = connection.answer_to("POST");
+    assert_eq!(
+        (&*answer.body, answer.header("connection")),
+        ("true", Some("close"))
+    );
+    assert_eq!(is_down(), 0);
+}
+
+#[test]
+fn a_request_that_is_stuck_is_cut_at_the_timeout_and_counted() {
+    let mut service = FaultyService::patient();
+    let token = service.token_of("42");
+    service.fail(Fault::Hangs);
+    let mut connection = Connection::open(service.public);
+    connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+    let mut witness = Connection::open(service.public);
+    assert_eq!(witness.ask(&check()).status, 401);
+    let begun = Instant::now();
+    let is_down = service.shut_down();
+    assert_eq!(is_down(), 1);
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(connection.try_answer_to("POST").is_none());
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let mut service = Service::with(&["--shutdown-timeout", "60s", "--header-timeout", "60s"]);
+    let half_body = Service::authorized("POST", "/admin/sessions")
+        .header("content-type", "application/json")
+        .header("content-length", "100");
+    let mut stuck = Connection::open(service.admin);
+    stuck.write(&half_body.bytes());
+    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    service.signal("TERM");
+    service.wait_for_line("shutting down");
+    let begun = Instant::now();
+    service.signal("INT");
+    let (status, log) = service.wait();
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(status.code(), Some(130));
+    assert!(log.last().unwrap().contains("SIGINT again"), "{log:#?}");
+}
+
+#[test]
+fn under_load_no_answer_is_cut_off() {
+    let service = Service::start();
+    let (public, token) = (service.public, service.token_of("42"));
+    let begun = Instant::now();
+    let clients: Vec<_> = (0..16)
+        .map(|_| {
+            let ask = check().session(&token);
+            std::thread::spawn(move || {
+                let mut connection = Connection::open(public);
+                for count in 1.. {
+                    // Panics if the answer is missing or cut off.
+                    let answer = connection.ask(&ask);
+                    assert_eq!(answer.status, 204);
+                    if answer.header("connection") == Some("close") {
+                        assert!(connection.is_closed_within(Duration::from_secs(5)));
+                        return count;
+                    }
+                }
+                unreachable!()
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let (status, log) = service.stop();
+    let counts: Vec<u32> = clients
+        .into_iter()
+        .map(|client| client.join().unwrap())
+        .collect();
+    assert!(counts.iter().all(|&count| count > 1), "{counts:?}");
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(!log.last().unwrap().contains("cut"), "{log:#?}");
+}

@@ -1,0 +1,17 @@
+// A web app as small as one can be that keeps its session as Neptun's does: sealed by h3.
+import { createServer } from 'node:http'
+import { createApp, createRouter, eventHandler, toNodeListener, useSession } from 'h3'
+
+const session = event =>
+  useSession(event, { name: 'neptun-session', password: process.env.NUXT_SESSION_PASSWORD })
+
+const router = createRouter()
+router.post('/login', eventHandler(async event => {
+  await (await session(event)).update({ user: { id: 5 } })
+  return 'welcome'
+}))
+router.get('/api/_auth/session', eventHandler(async event => (await session(event)).data))
+
+const app = createApp().use(router)
+const server = createServer(toNodeListener(app))
+server.listen(0, '127.0.0.1', () => console.log(server.address().port))
