@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Scenario;
+use super::bare;
 use super::load::Load;
 use super::servers::Server;
 
@@ -40,11 +41,11 @@ fn counted(scenario: Scenario, is_service: bool, requests: usize) -> f64 {
     let wrapper = ["valgrind", "--tool=callgrind", &out_file, "--quiet"];
     // Sessions come from the service under count, or from one that is not counted; the first are
     // issued in both runs alike.
-    let issuing = Server::service();
+    let issuing = Server::service(&[], &[]);
     let server = if is_service {
-        Server::service_under(&wrapper)
+        Server::service(&wrapper, &[])
     } else {
-        Server::bare_under(&wrapper)
+        Server::myself(&wrapper, bare::FLAG)
     };
     let issuer = if is_service { &server } else { &issuing };
     let mut asked = scenario.requests(issuer, MANY);

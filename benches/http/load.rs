@@ -19,7 +19,9 @@ pub struct Load {
 pub struct Slice {
     took: Duration,
     requests: usize,
-    /// The 99th percentile of the time from a request to its answer.
+    /// The median of the time from a request to its answer.
+    pub p50: Duration,
+    /// Its 99th percentile.
     pub p99: Duration,
     /// The size of the first answer.
     pub answer_bytes: usize,
@@ -54,6 +56,7 @@ impl Load {
         Slice {
             took: answers.took,
             requests: requests.len(),
+            p50: latencies[latencies.len() / 2],
             p99: latencies[latencies.len() * 99 / 100],
             answer_bytes: answers.first_bytes,
         }
@@ -91,6 +94,23 @@ impl Load {
             }
         })
     }
+}
+
+/// A request as a browser behind a proxy sends it, as far as size goes.
+pub fn request(method: &str, path: &str, token: Option<&str>) -> Vec<u8> {
+    let cookie = token.map(|token| format!("cookie: theme=dark; neptun-session={token}\r\n"));
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: auth.example.com\r\nuser-agent: neptun-bench\r\n\
+         accept: */*\r\n{}\r\n",
+        cookie.unwrap_or_default()
+    )
+    .into_bytes()
+}
+
+/// The median; leaves the values sorted.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 struct Answers {

@@ -5,6 +5,8 @@
 //! load to core 1; slices alternate, so that whatever else the machine does hits both alike.
 //! Shown are medians over pairs of slices, with the smallest and largest ratio.
 //!
+//! `cargo bench --bench http -- --beside` shows instead what a check pays for others' logouts.
+//!
 //! For instructions in user space, which no other load disturbs, run either server under
 //! callgrind; `cargo bench --bench http -- --instructions` does it and takes some minutes more.
 
@@ -16,16 +18,16 @@
 )]
 #![expect(
     unreachable_pub,
-    clippy::must_use_candidate,
     reason = "in a binary `pub` says what the modules share"
 )]
 
 mod bare;
+mod beside;
 mod instructions;
 mod load;
 mod servers;
 
-use load::{Load, Slice};
+use load::{Load, Slice, median, request};
 use servers::Server;
 
 /// Pairs of slices for each scenario.
@@ -33,6 +35,9 @@ const PAIRS: usize = 11;
 
 /// Requests of one slice.
 const REQUESTS: usize = 40_000;
+
+/// Where the servers run.
+const ON_CORE_0: [&str; 3] = ["taskset", "-c", "0"];
 
 /// What is asked, and so what is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,17 +101,6 @@ impl Scenario {
     }
 }
 
-/// A request as a browser behind a proxy sends it, as far as size goes.
-pub fn request(method: &str, path: &str, token: Option<&str>) -> Vec<u8> {
-    let cookie = token.map(|token| format!("cookie: theme=dark; neptun-session={token}\r\n"));
-    format!(
-        "{method} {path} HTTP/1.1\r\nhost: auth.example.com\r\nuser-agent: neptun-bench\r\n\
-         accept: */*\r\n{}\r\n",
-        cookie.unwrap_or_default()
-    )
-    .into_bytes()
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.iter().any(|argument| argument == bare::FLAG) {
@@ -118,9 +112,12 @@ fn main() {
     {
         return instructions::report();
     }
+    if arguments.iter().any(|argument| argument == "--beside") {
+        return beside::report();
+    }
     servers::pin(1);
-    let service = Server::service();
-    let bare = Server::bare();
+    let service = Server::service(&ON_CORE_0, &[]);
+    let bare = Server::myself(&ON_CORE_0, bare::FLAG);
     println!(
         "| request | throughput / bare axum | smallest..largest | p99 / bare axum | requests a second |"
     );
@@ -166,10 +163,4 @@ fn compare(scenario: Scenario, service: &Server, bare: &Server) {
         median(&mut p99s),
         median(&mut rates),
     );
-}
-
-/// The median; leaves the values sorted.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

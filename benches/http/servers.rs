@@ -1,4 +1,4 @@
-//! Both servers as processes on core 0, ended with the benchmark.
+//! Servers as processes, ended with the benchmark.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -25,13 +25,9 @@ pub fn pin(core: usize) {
 }
 
 impl Server {
-    /// The service with its default settings; its log goes where a log collector would read it.
-    pub fn service() -> Self {
-        Self::service_under(&["taskset", "-c", "0"])
-    }
-
-    /// The same under another program.
-    pub fn service_under(wrapper: &[&str]) -> Self {
+    /// The service with these settings under another program; its log goes where a log collector
+    /// would read it.
+    pub fn service(wrapper: &[&str], settings: &[&str]) -> Self {
         let (public, admin) = (free(), free());
         let mut command = wrapped(wrapper, env!("CARGO_BIN_EXE_neptun-auth"));
         command.args([
@@ -41,20 +37,16 @@ impl Server {
             &admin.to_string(),
         ]);
         command.args(["--admin-token", ADMIN_TOKEN, "--log-format", "json"]);
+        command.args(settings);
         Self::start(command, public, admin)
     }
 
-    /// The bare router.
-    pub fn bare() -> Self {
-        Self::bare_under(&["taskset", "-c", "0"])
-    }
-
-    /// The same under another program.
-    pub fn bare_under(wrapper: &[&str]) -> Self {
+    /// This benchmark's own binary as a server: `flag` and an address make it one.
+    pub fn myself(wrapper: &[&str], flag: &str) -> Self {
         let public = free();
         let myself = std::env::current_exe().unwrap();
         let mut command = wrapped(wrapper, myself.to_str().unwrap());
-        command.args([super::bare::FLAG, &public.to_string()]);
+        command.args([flag, &public.to_string()]);
         Self::start(command, public, public)
     }
 
@@ -112,6 +104,7 @@ impl Drop for Server {
     }
 }
 
+/// The command, under `wrapper` if that is not empty.
 fn wrapped(wrapper: &[&str], program: &str) -> Command {
     let mut words = wrapper.iter().copied().chain([program]);
     let mut command = Command::new(words.next().unwrap());
@@ -119,7 +112,8 @@ fn wrapped(wrapper: &[&str], program: &str) -> Command {
     command
 }
 
-fn free() -> SocketAddr {
+/// An address nobody listens on.
+pub fn free() -> SocketAddr {
     let probe = TcpListener::bind("127.0.0.1:0").unwrap();
     probe.local_addr().unwrap()
 }

@@ -1,14 +1,20 @@
 //! The admin listener: who may, what is legal, what is answered.
 
-use crate::support::{ADMIN_TOKEN, Ask, Service, assert_envelope};
+use crate::support::start::on_every_store;
+use crate::support::{ADMIN_TOKEN, Ask, Service, Start, assert_envelope};
+
+on_every_store! {
+    issuing_answers_201_with_all_a_login_backend_needs,
+    a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once,
+    a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing,
+}
 
 const BAD_USER: &str =
     "A user is 1 to 256 bytes of printable ASCII without leading or trailing space";
 const BAD_SHAPE: &str = "The body is not of the documented shape";
 
-#[test]
-fn issuing_answers_201_with_all_a_login_backend_needs() {
-    let service = Service::start();
+fn issuing_answers_201_with_all_a_login_backend_needs(start: &Start) {
+    let service = start.service();
     let issued = service.issue_as(&serde_json::json!({ "user": "42", "ttlSeconds": 3600 }));
     let token = issued["token"].as_str().unwrap();
     assert_eq!(token.len(), 43);
@@ -24,9 +30,8 @@ fn issuing_answers_201_with_all_a_login_backend_needs() {
     assert_eq!(issued.as_object().unwrap().len(), 6);
 }
 
-#[test]
-fn a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once() {
-    let service = Service::start();
+fn a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once(start: &Start) {
+    let service = start.service();
     let issued: Vec<_> = (0..3)
         .map(|_| service.issue_as(&serde_json::json!({ "user": "a b/c" })))
         .collect();
@@ -117,9 +122,8 @@ fn without_a_configured_token_the_routes_are_403_and_the_log_says_what_to_set() 
     assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
 }
 
-#[test]
-fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing() {
-    let service = Service::start();
+fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing(start: &Start) {
+    let service = start.service();
     let long = format!("{{\"user\":\"{}\"}}", "u".repeat(5000));
     let cases: [(&str, u16, &str, &str); 21] = [
         ("", 400, "Bad Request", "The body is not valid JSON"),

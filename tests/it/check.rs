@@ -1,11 +1,19 @@
 //! `GET|HEAD /api/auth/check`, every row of its table.
 
 use crate::support::envelope::assert_common_headers;
-use crate::support::{Ask, Service, assert_envelope};
+use crate::support::start::on_every_store;
+use crate::support::{Ask, Start, assert_envelope};
 
-#[test]
-fn a_live_session_is_204_with_its_identity_and_no_cookie() {
-    let service = Service::start();
+on_every_store! {
+    a_live_session_is_204_with_its_identity_and_no_cookie,
+    a_definite_no_is_401_without_a_browser_prompt,
+    several_values_pass_if_all_live_ones_belong_to_one_user,
+    a_method_that_a_proxy_forwards_in_a_header_is_ignored,
+    an_idle_session_ends_and_a_used_one_does_not,
+}
+
+fn a_live_session_is_204_with_its_identity_and_no_cookie(start: &Start) {
+    let service = start.service();
     let issued = service.issue_as(&serde_json::json!({ "user": "user@example.com" }));
     let token = issued["token"].as_str().unwrap();
     for method in ["GET", "HEAD"] {
@@ -21,9 +29,8 @@ fn a_live_session_is_204_with_its_identity_and_no_cookie() {
     }
 }
 
-#[test]
-fn a_definite_no_is_401_without_a_browser_prompt() {
-    let service = Service::start();
+fn a_definite_no_is_401_without_a_browser_prompt(start: &Start) {
+    let service = start.service();
     for cookie in ["", "neptun-session=", "neptun-session=unknown", "other=1"] {
         let answer = Ask::get("/api/auth/check")
             .header("cookie", cookie)
@@ -36,9 +43,8 @@ fn a_definite_no_is_401_without_a_browser_prompt() {
     }
 }
 
-#[test]
-fn several_values_pass_if_all_live_ones_belong_to_one_user() {
-    let service = Service::start();
+fn several_values_pass_if_all_live_ones_belong_to_one_user(start: &Start) {
+    let service = start.service();
     let (mine, also_mine, foreign) = (
         service.token_of("42"),
         service.token_of("42"),
@@ -59,9 +65,8 @@ fn several_values_pass_if_all_live_ones_belong_to_one_user() {
     assert_eq!(check(&[&mine, &foreign]), 204);
 }
 
-#[test]
-fn a_method_that_a_proxy_forwards_in_a_header_is_ignored() {
-    let service = Service::start();
+fn a_method_that_a_proxy_forwards_in_a_header_is_ignored(start: &Start) {
+    let service = start.service();
     let token = service.token_of("42");
     for header in [
         "x-forwarded-method",
@@ -76,9 +81,8 @@ fn a_method_that_a_proxy_forwards_in_a_header_is_ignored() {
     assert!(service.is_live(&token));
 }
 
-#[test]
-fn an_idle_session_ends_and_a_used_one_does_not() {
-    let service = Service::with(&["--idle-timeout", "1s"]);
+fn an_idle_session_ends_and_a_used_one_does_not(start: &Start) {
+    let service = start.with(&["--idle-timeout", "1s"]);
     let (used, idle) = (service.token_of("used"), service.token_of("idle"));
     let begun = std::time::Instant::now();
     while begun.elapsed().as_millis() < 1500 {

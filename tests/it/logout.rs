@@ -3,7 +3,22 @@
 use std::sync::Barrier;
 
 use crate::support::envelope::assert_common_headers;
-use crate::support::{Answer, Ask, Service, assert_envelope};
+use crate::support::start::on_every_store;
+use crate::support::{Answer, Ask, Service, Start, assert_envelope};
+
+on_every_store! {
+    a_live_session_is_true_once_and_false_ever_after,
+    a_legal_value_that_names_no_session_is_false,
+    no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone,
+    the_cookies_name_is_compared_byte_for_byte,
+    every_session_presented_ends_in_one_header_or_several,
+    as_many_sessions_as_the_head_holds_end_at_once,
+    a_neighbours_non_utf8_cookie_hides_nothing,
+    a_body_and_a_query_are_ignored,
+    of_many_simultaneous_logouts_exactly_one_is_true,
+    an_expired_session_is_false,
+    the_clearing_cookie_has_the_attributes_of_the_issued_one,
+}
 
 const CLEARING: &str = "neptun-session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; \
                         Expires=Thu, 01 Jan 1970 00:00:00 GMT";
@@ -25,18 +40,16 @@ fn assert_no_valid_session(answer: &Answer) {
     assert_eq!(answer.header("www-authenticate"), Some("Cookie"));
 }
 
-#[test]
-fn a_live_session_is_true_once_and_false_ever_after() {
-    let service = Service::start();
+fn a_live_session_is_true_once_and_false_ever_after(start: &Start) {
+    let service = start.service();
     let token = service.token_of("42");
     assert_done(&service.logout(&token), "true");
     assert_done(&service.logout(&token), "false");
     assert!(!service.is_live(&token));
 }
 
-#[test]
-fn a_legal_value_that_names_no_session_is_false() {
-    let service = Service::start();
+fn a_legal_value_that_names_no_session_is_false(start: &Start) {
+    let service = start.service();
     for value in [
         "x",
         "unknown",
@@ -49,9 +62,8 @@ fn a_legal_value_that_names_no_session_is_false() {
     }
 }
 
-#[test]
-fn no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone() {
-    let service = Service::start();
+fn no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone(start: &Start) {
+    let service = start.service();
     assert_no_valid_session(&logout().send(service.public));
     let illegal: [&[u8]; 10] = [
         b"neptun-session=",
@@ -72,9 +84,8 @@ fn no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone() {
     assert_no_valid_session(&service.logout(&"a".repeat(4097)));
 }
 
-#[test]
-fn the_cookies_name_is_compared_byte_for_byte() {
-    let service = Service::start();
+fn the_cookies_name_is_compared_byte_for_byte(start: &Start) {
+    let service = start.service();
     let token = service.token_of("42");
     for name in [
         "Neptun-Session",
@@ -91,9 +102,8 @@ fn the_cookies_name_is_compared_byte_for_byte() {
     assert!(service.is_live(&token));
 }
 
-#[test]
-fn every_session_presented_ends_in_one_header_or_several() {
-    let service = Service::start();
+fn every_session_presented_ends_in_one_header_or_several(start: &Start) {
+    let service = start.service();
     let tokens: Vec<String> = (0..4).map(|_| service.token_of("42")).collect();
     let [a, b, c, d] = [&tokens[0], &tokens[1], &tokens[2], &tokens[3]];
     let answer = logout()
@@ -113,9 +123,8 @@ fn every_session_presented_ends_in_one_header_or_several() {
     }
 }
 
-#[test]
-fn as_many_sessions_as_the_head_holds_end_at_once() {
-    let service = Service::start();
+fn as_many_sessions_as_the_head_holds_end_at_once(start: &Start) {
+    let service = start.service();
     let tokens: Vec<String> = (0..250).map(|_| service.token_of("42")).collect();
     let cookies: Vec<String> = tokens
         .iter()
@@ -128,9 +137,8 @@ fn as_many_sessions_as_the_head_holds_end_at_once() {
     assert!(tokens.iter().all(|token| !service.is_live(token)));
 }
 
-#[test]
-fn a_neighbours_non_utf8_cookie_hides_nothing() {
-    let service = Service::start();
+fn a_neighbours_non_utf8_cookie_hides_nothing(start: &Start) {
+    let service = start.service();
     let token = service.token_of("42");
     let cookie = [
         b"a=\xff\xfe; neptun-session=",
@@ -144,9 +152,8 @@ fn a_neighbours_non_utf8_cookie_hides_nothing() {
     );
 }
 
-#[test]
-fn a_body_and_a_query_are_ignored() {
-    let service = Service::start();
+fn a_body_and_a_query_are_ignored(start: &Start) {
+    let service = start.service();
     let token = service.token_of("42");
     let answer = Ask::post("/api/auth/logout?token=x&all=1")
         .session(&token)
@@ -155,9 +162,8 @@ fn a_body_and_a_query_are_ignored() {
     assert_done(&answer, "true");
 }
 
-#[test]
-fn of_many_simultaneous_logouts_exactly_one_is_true() {
-    let service = Service::start();
+fn of_many_simultaneous_logouts_exactly_one_is_true(start: &Start) {
+    let service = start.service();
     for _round in 0..20 {
         let token = service.token_of("42");
         let start = Barrier::new(32);
@@ -178,9 +184,8 @@ fn of_many_simultaneous_logouts_exactly_one_is_true() {
     }
 }
 
-#[test]
-fn an_expired_session_is_false() {
-    let service = Service::start();
+fn an_expired_session_is_false(start: &Start) {
+    let service = start.service();
     let issued = service.issue_as(&serde_json::json!({ "user": "42", "ttlSeconds": 1 }));
     let token = issued["token"].as_str().unwrap();
     assert!(service.is_live(token));
@@ -196,9 +201,8 @@ fn an_expired_session_is_false() {
     assert_done(&service.logout(token), "false");
 }
 
-#[test]
-fn the_clearing_cookie_has_the_attributes_of_the_issued_one() {
-    let service = Service::with(&[
+fn the_clearing_cookie_has_the_attributes_of_the_issued_one(start: &Start) {
+    let service = start.with(&[
         "--cookie-name",
         "__Secure-sid",
         "--cookie-path",

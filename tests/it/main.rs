@@ -17,6 +17,7 @@ mod banner;
 mod browsers;
 mod check;
 mod clients;
+mod compose;
 mod conformance;
 mod faults;
 mod file;

@@ -7,7 +7,9 @@
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,7 +110,10 @@ pub(super) fn open_file(
         source,
     };
     match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => lock(file, path),
+        Ok(file) => {
+            warn_if_others_may(&file, path).map_err(failed)?;
+            lock(file, path)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = directory_of(path);
             create_directory(directory).map_err(failed)?;
@@ -140,6 +145,20 @@ fn lock(file: File, path: &Path) -> Result<File, OpenError> {
             source,
         }),
     }
+}
+
+/// A file that was copied into place may be open to others. That is for the operator to change:
+/// the group may be the one that makes the backups.
+fn warn_if_others_may(file: &File, path: &Path) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            file = %path.display(),
+            mode = format!("{mode:04o}"),
+            "the session file is open to others than its owner: chmod 600 it"
+        );
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path) -> io::Result<File> {

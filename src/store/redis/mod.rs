@@ -41,8 +41,8 @@ use crate::session::{
 /// How many of a user's sessions are looked up at once.
 const AT_ONCE: usize = 128;
 
-/// Each time an index has grown by so many, the ids in it are looked up and those whose sessions
-/// are gone removed.
+/// An index is looked through, and the ids whose sessions are gone removed, when it has grown by
+/// half or less since the last time, but no sooner than after so many logins.
 const REPAIR_EVERY: usize = 64;
 
 /// Where the store is and what is asked of it.
@@ -116,7 +116,7 @@ impl SessionStore for RedisStore {
         self.to_the_end(move |shared| async move {
             let inserted = shared.insert(&session, at).await;
             match &inserted {
-                Ok(indexed) if indexed % REPAIR_EVERY == 0 => {
+                Ok(indexed) if repair_is_due(*indexed) => {
                     tokio::spawn(async move { shared.repair_index(&session.user).await });
                 }
                 Ok(_) => {}
@@ -388,6 +388,18 @@ impl Shared {
         }
         self.servers.hint(&key, remove, deadline).await;
     }
+}
+
+/// Whether an index that has just reached this size is to be looked through. The larger it is, the
+/// longer the steps, so that a login costs the same however many sessions its user has.
+const fn repair_is_due(indexed: usize) -> bool {
+    let step = indexed.next_power_of_two() / 4;
+    let step = if step < REPAIR_EVERY {
+        REPAIR_EVERY
+    } else {
+        step
+    };
+    indexed.is_multiple_of(step)
 }
 
 fn get(key: &str) -> Cmd {

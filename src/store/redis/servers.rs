@@ -354,6 +354,9 @@ impl Change<'_> {
     }
 
     fn remember(&self, conn: &Arc<Conn>, fence: &Arc<str>) {
+        if self.servers.wait_replicas == 0 {
+            return;
+        }
         let mut written = self.written.lock();
         if !written.iter().any(|(known, _)| Arc::ptr_eq(known, conn)) {
             written.push((Arc::clone(conn), Arc::clone(fence)));

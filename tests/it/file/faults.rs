@@ -1,8 +1,6 @@
 //! Disks that fail, hang, fill up and lose their power.
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use neptun_auth::store::file::OpenError;
 use neptun_auth::store::{FileConfig, FileStore};
 
 use super::disk::{Disk, Flavour};
+use super::mounted::Mounted;
 use super::{AT, Scratch, config, id, is_live, numbers_of, open, session, user};
 
 const FLAVOURS: [Flavour; 3] = [Flavour::Refused, Flavour::Applied, Flavour::Torn];
@@ -295,33 +294,10 @@ async fn of_many_at_once_exactly_one_ends_a_session() {
     assert_eq!(ended, 1);
 }
 
-/// A file system of a megabyte count; gone when dropped.
-struct Tmpfs<'a>(&'a Path);
-
-impl<'a> Tmpfs<'a> {
-    fn mount(at: &'a Path, size: &str) -> Self {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(at)
-            .status();
-        assert!(
-            mounted.unwrap().success(),
-            "this test mounts a tmpfs: run it as root"
-        );
-        Self(at)
-    }
-}
-
-impl Drop for Tmpfs<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_fails_writes_and_nothing_else_until_there_is_space() {
     let scratch = Scratch::new("full");
-    let _tmpfs = Tmpfs::mount(scratch.path(), "4m");
+    let _mounted = Mounted::tmpfs(scratch.path(), "4m");
     let config = FileConfig {
         retry_after: Duration::from_millis(5),
         ..config()

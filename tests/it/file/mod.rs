@@ -3,7 +3,9 @@
 mod crash;
 pub(crate) mod disk;
 mod faults;
+mod mounted;
 mod place;
+mod service;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,16 +68,16 @@ async fn numbers_of(store: &FileStore, of: &str) -> Vec<i64> {
 }
 
 /// A directory that is gone when the test is over.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("neptun-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -185,3 +185,22 @@ async fn an_index_does_not_grow_with_sessions_that_are_gone() {
     let size: u32 = ask(&server, &["ZCARD", "neptun-auth:u:anna"]).await;
     assert_eq!(size, 1);
 }
+
+#[tokio::test]
+async fn a_login_costs_the_same_however_many_sessions_the_user_has() {
+    const MANY: u64 = 3_000;
+    let server = Server::start(Brand::Redis, &[]);
+    let store = connected(&server).await;
+    let commands = || {
+        let stats = server.ask("INFO stats").unwrap();
+        let count = stats.split("total_commands_processed:").nth(1).unwrap();
+        count.lines().next().unwrap().parse::<u64>().unwrap()
+    };
+    let before = commands();
+    for _ in 0..MANY {
+        kept(&store, "anna").await;
+    }
+    let each = (commands() - before) / MANY;
+    // Those in the script are counted too.
+    assert!(each < 20, "{each} commands for a login");
+}

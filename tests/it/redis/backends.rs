@@ -1,5 +1,5 @@
-//! The factories for the suite of the contract: a prefix of its own on a server that the tests
-//! running at the time share, which ends with the last of them.
+//! Servers that the tests running at the time share, each with a prefix of its own; they end with
+//! the last of them. And on them the factories for the suite of the contract.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -13,14 +13,12 @@ use super::until_ready;
 use crate::conformance::Backend;
 
 pub(crate) async fn redis() -> Backend {
-    static REDIS: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let server = shared(&REDIS, || Server::start(Brand::Redis, &[]));
+    let server = shared_redis();
     on(server.url(), server).await
 }
 
 pub(crate) async fn valkey() -> Backend {
-    static VALKEY: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let server = shared(&VALKEY, || Server::start(Brand::Valkey, &[]));
+    let server = shared_valkey();
     on(server.url(), server).await
 }
 
@@ -28,6 +26,16 @@ pub(crate) async fn redis_cluster() -> Backend {
     static CLUSTER: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     let cluster = shared(&CLUSTER, Cluster::of_masters);
     on(cluster.url(), cluster).await
+}
+
+pub(crate) fn shared_redis() -> Arc<Server> {
+    static REDIS: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    shared(&REDIS, || Server::start(Brand::Redis, &[]))
+}
+
+pub(crate) fn shared_valkey() -> Arc<Server> {
+    static VALKEY: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    shared(&VALKEY, || Server::start(Brand::Valkey, &[]))
 }
 
 fn shared<S>(server: &Mutex<Weak<S>>, start: impl FnOnce() -> S) -> Arc<S> {

@@ -2,12 +2,14 @@
 
 mod at_rest;
 pub(crate) mod backends;
+mod black_hole;
 mod cluster;
 mod outage;
 mod promises;
 mod replicas;
 mod sentinel;
 pub(crate) mod server;
+mod service;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

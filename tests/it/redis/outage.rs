@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use neptun_auth::session::{SessionStore as _, StoreErrorKind};
 use neptun_auth::store::RedisStore;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpListener;
 
+use super::black_hole::BlackHole;
 use super::server::{Brand, Server, eventually};
 use super::{
     TIMEOUT, class_of, connected, fresh_session, in_time, kept, kind_of, present, store_at,
@@ -151,7 +150,7 @@ async fn a_connection_that_falls_silent_is_replaced_by_one_that_does_not() {
     let store = store_at(&way.url);
     until_ready(&store).await;
     let session = kept(&store, "anna").await;
-    way.swallow();
+    way.swallow_what_is_open();
     let start = Instant::now();
     assert_eq!(
         kind_of(in_time(store.find(&session.id, present())).await),
@@ -272,41 +271,4 @@ async fn a_redis_that_is_out_of_memory_ends_sessions_and_takes_none() {
 #[tokio::test]
 async fn a_valkey_that_is_out_of_memory_ends_sessions_and_takes_none() {
     out_of_memory(Brand::Valkey).await;
-}
-
-/// A way to a server that can swallow what goes over the connections that exist, and lets new
-/// ones through.
-struct BlackHole {
-    url: String,
-    epoch: watch::Sender<u32>,
-}
-
-impl BlackHole {
-    async fn before(server: &Server) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("redis://{}", listener.local_addr().unwrap());
-        let (epoch, seen) = watch::channel(0);
-        let target = server.address();
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut seen = seen.clone();
-                seen.mark_unchanged();
-                tokio::spawn(async move {
-                    let mut far = TcpStream::connect(target).await.unwrap();
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
-                        _ = seen.changed() => {
-                            // Both ends stay open, and nothing goes through any more.
-                            std::future::pending::<()>().await;
-                        }
-                    }
-                });
-            }
-        });
-        Self { url, epoch }
-    }
-
-    fn swallow(&self) {
-        self.epoch.send_modify(|epoch| *epoch += 1);
-    }
 }

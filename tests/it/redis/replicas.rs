@@ -84,7 +84,7 @@ async fn ending_all_over_two_of_us_counts_each_session_once_and_loses_no_login()
 }
 
 /// A master with a replica that follows it.
-fn pair(brand: Brand) -> (Server, Server) {
+pub(super) fn pair(brand: Brand) -> (Server, Server) {
     let master = Server::start(brand, &[]);
     let replica = Server::start(
         brand,

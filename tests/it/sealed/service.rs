@@ -7,13 +7,28 @@ use serde_json::{Value, json};
 
 use super::mint::seal;
 use crate::support::service::binary;
-use crate::support::{Answer, Ask, Service, assert_envelope};
+use crate::support::start::on_every_store;
+use crate::support::{Answer, Ask, Service, Start, assert_envelope};
+
+on_every_store! {
+    a_sealed_session_is_live_until_its_logout_and_never_again,
+    seals_of_no_live_session_are_false_and_401,
+    of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true,
+    a_revoked_seal_bars_the_request_whatever_else_it_presents,
+    a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first,
+    a_seal_is_read_from_the_cookie_as_h3_reads_it,
+    a_revoked_seal_does_not_hide_behind_a_no_break_space,
+    logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live,
+    the_web_apps_sign_out_revokes_clears_and_always_says_logged_out,
+    the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check,
+    the_log_shows_of_a_seal_the_users_id_and_nothing_else,
+}
 
 const PASSWORD: &str = "the-web-apps-own-session-password";
 const OLDER: &str = "the-password-before-it-was-changed";
 
-fn service() -> Service {
-    Service::with(&["--sealed-password", PASSWORD])
+fn service(start: &Start) -> Service {
+    start.with(&["--sealed-password", PASSWORD])
 }
 
 fn now_ms() -> i64 {
@@ -40,9 +55,8 @@ fn check(service: &Service, cookie: &str) -> Answer {
         .send(service.public)
 }
 
-#[test]
-fn a_sealed_session_is_live_until_its_logout_and_never_again() {
-    let service = service();
+fn a_sealed_session_is_live_until_its_logout_and_never_again(start: &Start) {
+    let service = service(start);
     let seal = sealed("one", 5);
     let live = service.check(&seal);
     assert_eq!(live.status, 204, "{live:?}");
@@ -75,9 +89,8 @@ fn without_the_password_a_seal_is_a_value_like_any_other() {
     assert_eq!(sign_out.status, 404);
 }
 
-#[test]
-fn seals_of_no_live_session_are_false_and_401() {
-    let service = Service::with(&["--sealed-password", PASSWORD, "--session-ttl", "1h"]);
+fn seals_of_no_live_session_are_false_and_401(start: &Start) {
+    let service = start.with(&["--sealed-password", PASSWORD, "--session-ttl", "1h"]);
     let now = now_ms();
     let user = json!({ "id": 5 });
     let day = 24 * 60 * 60 * 1000;
@@ -114,9 +127,8 @@ fn seals_of_no_live_session_are_false_and_401() {
     assert!(service.is_live(&not_yet_expired));
 }
 
-#[test]
-fn of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true() {
-    let service = service();
+fn of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true(start: &Start) {
+    let service = service(start);
     let seal = sealed("raced", 5);
     let start = Barrier::new(32);
     let won: usize = std::thread::scope(|scope| {
@@ -133,9 +145,8 @@ fn of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true() {
     assert_eq!(won, 1);
 }
 
-#[test]
-fn a_revoked_seal_bars_the_request_whatever_else_it_presents() {
-    let service = service();
+fn a_revoked_seal_bars_the_request_whatever_else_it_presents(start: &Start) {
+    let service = service(start);
     let (revoked, live, issued) = (
         sealed("revoked", 5),
         sealed("live", 5),
@@ -165,9 +176,8 @@ fn a_revoked_seal_bars_the_request_whatever_else_it_presents() {
     }
 }
 
-#[test]
-fn a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first() {
-    let service = service();
+fn a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first(start: &Start) {
+    let service = service(start);
     let (revoked, live, foreign) = (
         sealed("revoked", 5),
         sealed("live", 5),
@@ -197,9 +207,8 @@ fn a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first() {
     assert_eq!(check(&long, Some(&live)), 401);
 }
 
-#[test]
-fn a_seal_is_read_from_the_cookie_as_h3_reads_it() {
-    let service = service();
+fn a_seal_is_read_from_the_cookie_as_h3_reads_it(start: &Start) {
+    let service = service(start);
     for (id, dress) in [
         (
             "stars",
@@ -221,9 +230,8 @@ fn a_seal_is_read_from_the_cookie_as_h3_reads_it() {
     }
 }
 
-#[test]
-fn a_revoked_seal_does_not_hide_behind_a_no_break_space() {
-    let service = service();
+fn a_revoked_seal_does_not_hide_behind_a_no_break_space(start: &Start) {
+    let service = service(start);
     let (revoked, live) = (sealed("revoked", 5), sealed("live", 5));
     service.logout(&revoked);
     // Node reads headers as Latin-1, in which JavaScript's `trim` takes 0xA0 for a space; h3 then
@@ -239,9 +247,8 @@ fn a_revoked_seal_does_not_hide_behind_a_no_break_space() {
     assert!(service.is_live(&live));
 }
 
-#[test]
-fn logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live() {
-    let service = service();
+fn logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live(start: &Start) {
+    let service = service(start);
     let (seal, foreign, issued) = (sealed("one", 5), sealed("other", 6), service.token_of("5"));
     let revoked = service.ask_admin("DELETE", "/admin/users/5/sessions");
     assert_eq!(revoked.json(), json!({ "revoked": 1 }));
@@ -258,9 +265,8 @@ fn seal_of(payload: &str) -> String {
     seal(PASSWORD, payload, None)
 }
 
-#[test]
-fn the_web_apps_sign_out_revokes_clears_and_always_says_logged_out() {
-    let service = service();
+fn the_web_apps_sign_out_revokes_clears_and_always_says_logged_out(start: &Start) {
+    let service = service(start);
     let seal = sealed("one", 5);
     let sign_out = || Ask::new("DELETE", "/api/_auth/session");
     for ask in [
@@ -309,9 +315,8 @@ fn any_of_several_passwords_opens_from_flags_a_file_or_the_web_apps_variable() {
     }
 }
 
-#[test]
-fn the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check() {
-    let service = Service::with(&[
+fn the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check(start: &Start) {
+    let service = start.with(&[
         "--sealed-password",
         PASSWORD,
         "--sealed-user",
@@ -360,9 +365,8 @@ fn a_full_store_refuses_to_revoke_rather_than_forget_another_revocation() {
     assert!(service.is_live(&seals[2]));
 }
 
-#[test]
-fn the_log_shows_of_a_seal_the_users_id_and_nothing_else() {
-    let service = Service::with(&["--sealed-password", PASSWORD, "--log", "trace"]);
+fn the_log_shows_of_a_seal_the_users_id_and_nothing_else(start: &Start) {
+    let service = start.with(&["--sealed-password", PASSWORD, "--log", "trace"]);
     let user = json!({ "id": "user-5", "email": "private@example.com" });
     let seal = seal_of(&payload("uuid-of-the-seal", &user, now_ms()));
     service.check(&seal);

@@ -1,6 +1,7 @@
 //! What the tests share: the service as a process, and HTTP down to the byte.
 
 pub mod browser;
+pub mod crowd;
 pub mod echo;
 pub mod envelope;
 pub mod faulty;
@@ -13,6 +14,7 @@ pub mod python;
 pub mod relay;
 pub mod server;
 pub mod service;
+pub mod start;
 mod tools;
 pub mod web_app;
 pub mod wire;
@@ -21,6 +23,7 @@ pub use envelope::assert_envelope;
 pub use node::npm_packages;
 pub use python::python;
 pub use service::{ADMIN_TOKEN, Service};
+pub use start::Start;
 pub use tools::tool;
 pub use wire::{Answer, Ask, Connection};
 

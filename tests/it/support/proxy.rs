@@ -88,7 +88,7 @@ impl Drop for Proxy {
 
 /// An address that nobody has: proxies cannot be told to choose one. Below the ports that the
 /// system hands out, so that it does not hand this one to somebody else meanwhile.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     loop {
         let count = COUNT.fetch_add(1, Ordering::SeqCst);

@@ -68,6 +68,13 @@ impl Ask {
         connection.write(&self.bytes());
         connection.answer_to(&self.method)
     }
+
+    /// The same to one who may go away at any moment; `None` if it did.
+    pub fn try_send(&self, address: SocketAddr) -> Option<Answer> {
+        let mut connection = Connection::on(TcpStream::connect(address).ok()?);
+        connection.0.get_mut().write_all(&self.bytes()).ok()?;
+        connection.try_answer_to(&self.method)
+    }
 }
 
 /// One connection, for as many requests as it takes.
@@ -75,7 +82,10 @@ pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -122,7 +132,7 @@ impl Connection {
             .unwrap();
         if method != "HEAD" {
             let mut body = vec![0; length];
-            self.0.read_exact(&mut body).unwrap();
+            self.0.read_exact(&mut body).ok()?;
             answer.body = String::from_utf8(body).unwrap();
         }
         Some(answer)

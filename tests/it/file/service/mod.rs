@@ -1,0 +1,122 @@
+//! The service on a file, from outside: what a start says and how long it takes.
+
+mod crash;
+mod full;
+mod power;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use neptun_auth::session::{Clock as _, Moment, Session, SessionStore as _, SystemClock};
+use neptun_auth::store::FileStore;
+
+use super::{Scratch, config, id, user};
+use crate::support::Service;
+use crate::support::crowd::SEALS;
+use crate::support::service::run_to_end;
+
+fn store_at(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
+
+fn start_at(path: &Path) -> Service {
+    Service::with(&["--store", &store_at(path), SEALS[0], SEALS[1]])
+}
+
+/// Starts a service that must not start; the one line it says.
+fn refusal(path: &Path) -> String {
+    let ended = run_to_end(&["--store", &store_at(path)]);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+#[test]
+fn a_second_process_on_the_file_exits_with_one_line_and_disturbs_nobody() {
+    let scratch = Scratch::new("second-process");
+    let path = scratch.path().join("sessions");
+    let first = start_at(&path);
+    let token = first.token_of("42");
+    let said = refusal(&path);
+    assert!(said.contains("in use by another process"), "{said}");
+    assert!(said.contains(path.to_str().unwrap()), "{said}");
+    assert_eq!(first.logout(&token).body, "true");
+    let (status, _) = first.stop();
+    assert!(status.success());
+    assert!(!start_at(&path).is_live(&token));
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_one_line_that_says_what_to_do() {
+    let scratch = Scratch::new("damaged-service");
+    let path = scratch.path().join("sessions");
+    let service = start_at(&path);
+    let token = service.token_of("42");
+    service.stop();
+    let good = std::fs::read(&path).unwrap();
+    for bad in [&b""[..], b"no session file", &good[..good.len() / 2]] {
+        std::fs::write(&path, bad).unwrap();
+        let said = refusal(&path);
+        assert!(
+            said.contains("restore it from a copy, or move it away"),
+            "{said}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), bad, "it was touched");
+    }
+    std::fs::write(&path, good).unwrap();
+    assert!(start_at(&path).is_live(&token));
+}
+
+#[test]
+fn a_file_that_others_may_read_is_warned_of_in_one_line() {
+    let scratch = Scratch::new("open-to-others");
+    let path = scratch.path().join("sessions");
+    let (_, log) = start_at(&path).stop();
+    let warns = |log: &[String]| log.iter().filter(|line| line.contains("chmod 600")).count();
+    assert_eq!(warns(&log), 0, "{log:#?}");
+    for mode in [0o640, 0o604] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (status, log) = start_at(&path).stop();
+        assert!(status.success());
+        assert_eq!(warns(&log), 1, "{log:#?}");
+    }
+}
+
+#[test]
+fn a_start_with_many_sessions_is_quick() {
+    const MANY: u64 = 100_000;
+    let scratch = Scratch::new("many");
+    let path = scratch.path().join("sessions");
+    let now = SystemClock.now();
+    let session = |number| Session {
+        id: id(number),
+        user: user(&format!("user-{}", number % 1000)),
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(Duration::from_hours(1)),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let at = Moment {
+            now,
+            idle_timeout: None,
+        };
+        let store = FileStore::open(&path, config()).unwrap();
+        let numbers: Vec<u64> = (0..MANY).collect();
+        for some in numbers.chunks(4096) {
+            let inserted = some.iter().map(|&number| store.insert(session(number), at));
+            let inserted = futures_util::future::join_all(inserted).await;
+            assert!(inserted.iter().all(Result::is_ok));
+        }
+        // Dropped without a close, it is as a crash leaves it but for the lock.
+    });
+    let begun = Instant::now();
+    let service = start_at(&path);
+    let took = begun.elapsed();
+    // `cargo bench --bench file` holds a million to 2 s; this binary is not optimized.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let listed = service.ask_admin("GET", "/admin/users/user-7/sessions");
+    assert_eq!(listed.json()["sessions"].as_array().unwrap().len(), 100);
+}

@@ -1,0 +1,77 @@
+//! The service on Redis, from outside: what clients see of several replicas, of outages, and of a
+//! server that promises too little.
+
+mod outage;
+mod promises;
+mod replicas;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{RECOVERY, SLACK, TIMEOUT};
+use crate::support::start::until_ready;
+use crate::support::{Answer, Ask, Service, assert_envelope};
+
+/// A service on this server, which need not be there yet.
+fn service_on(url: &str, args: &[&str]) -> Service {
+    Service::with(&[&["--store", url], args].concat())
+}
+
+fn ready_service_on(url: &str, args: &[&str]) -> Service {
+    let service = service_on(url, args);
+    until_ready(&service);
+    service
+}
+
+/// Asks, and holds the answer to its time.
+fn ask_in_time(ask: &Ask, address: SocketAddr) -> Answer {
+    let begun = Instant::now();
+    let answer = ask.send(address);
+    let took = begun.elapsed();
+    assert!(took < TIMEOUT + SLACK, "after {took:?}: {answer:?}");
+    answer
+}
+
+fn logout(service: &Service, token: &str) -> Answer {
+    let ask = Ask::post("/api/auth/logout").session(token);
+    ask_in_time(&ask, service.public)
+}
+
+fn check(service: &Service, token: &str) -> Answer {
+    let ask = Ask::get("/api/auth/check").session(token);
+    ask_in_time(&ask, service.public)
+}
+
+fn issue(service: &Service) -> Answer {
+    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    ask_in_time(&ask, service.admin)
+}
+
+fn revoke_all(service: &Service, user: &str) -> Answer {
+    let target = format!("/admin/users/{user}/sessions");
+    ask_in_time(&Service::authorized("DELETE", &target), service.admin)
+}
+
+fn status_of(service: &Service, target: &str) -> u16 {
+    ask_in_time(&Ask::get(target), service.admin).status
+}
+
+fn assert_not_cleared(answer: &Answer) {
+    let sentence = "Session could not be cleared";
+    assert_envelope(answer, 500, "Internal Server Error", sentence);
+}
+
+fn assert_unavailable(answer: &Answer) {
+    let sentence = "The session store is unavailable";
+    assert_envelope(answer, 503, "Service Unavailable", sentence);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+/// Asks `check` until it gives a good answer, which must come soon after the server's return.
+fn assert_soon_live(service: &Service, token: &str, returned: Instant) {
+    while check(service, token).status != 204 {
+        assert!(returned.elapsed() < RECOVERY, "not back in time");
+    }
+    let took = returned.elapsed();
+    assert!(took < RECOVERY, "{took:?}");
+}

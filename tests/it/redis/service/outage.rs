@@ -1,0 +1,209 @@
+//! Servers that stop, die, swallow, fill up or lose their replica: who is told what, how soon, and
+//! when it is over.
+
+use std::time::Instant;
+
+use tokio::runtime::Runtime;
+
+use super::super::black_hole::BlackHole;
+use super::super::replicas::pair;
+use super::super::server::{Brand, Server};
+use super::super::{RECOVERY, SLACK, TIMEOUT};
+use super::replicas::{PASSWORD, sealed};
+use super::{
+    assert_not_cleared, assert_soon_live, assert_unavailable, check, issue, logout,
+    ready_service_on, revoke_all, service_on, status_of,
+};
+use crate::support::{Answer, Ask, Service, assert_envelope};
+
+/// A service that has issued two sessions: one to log out of when the store is away, and one that
+/// nobody ends.
+struct Scene {
+    service: Service,
+    doomed: String,
+    live: String,
+}
+
+impl Scene {
+    fn on(url: &str, args: &[&str]) -> Self {
+        let service = ready_service_on(url, args);
+        Self {
+            doomed: service.token_of("doomed"),
+            live: service.token_of("live"),
+            service,
+        }
+    }
+
+    /// What everybody is told while the store is away.
+    fn assert_away(&self) {
+        let service = &self.service;
+        assert_not_cleared(&logout(service, &self.doomed));
+        assert_unavailable(&check(service, &self.live));
+        assert_unavailable(&issue(service));
+        let sentence = "Sessions could not be revoked";
+        let answer = revoke_all(service, "doomed");
+        assert_envelope(&answer, 500, "Internal Server Error", sentence);
+        assert_eq!(status_of(service, "/readyz"), 503);
+        assert_eq!(status_of(service, "/healthz"), 200);
+    }
+
+    /// Fifty at once are told so, none later than one alone.
+    fn assert_away_for_fifty(&self) {
+        let service = &self.service;
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for caller in 0..50 {
+                scope.spawn(move || match caller % 3 {
+                    0 => assert_not_cleared(&logout(service, &self.doomed)),
+                    1 => assert_unavailable(&check(service, &self.live)),
+                    _ => assert_unavailable(&issue(service)),
+                });
+            }
+        });
+        let took = begun.elapsed();
+        assert!(took < TIMEOUT + SLACK, "{took:?}");
+    }
+
+    /// Soon after the server's return all is well; what a failed logout left open, a retry settles.
+    fn assert_back(&self, returned: Instant) {
+        let service = &self.service;
+        assert_soon_live(service, &self.live, returned);
+        assert_eq!(status_of(service, "/readyz"), 200);
+        assert_eq!(logout(service, &self.doomed).status, 200);
+        assert!(!service.is_live(&self.doomed));
+        assert_eq!(issue(service).status, 201);
+        assert!(service.is_live(&self.live));
+    }
+}
+
+#[test]
+fn a_frozen_server_is_500_and_503_in_time_until_it_thaws() {
+    let server = Server::start(Brand::Redis, &[]);
+    let scene = Scene::on(&server.url(), &[]);
+    server.freeze();
+    scene.assert_away_for_fifty();
+    scene.assert_away();
+    server.thaw();
+    scene.assert_back(Instant::now());
+}
+
+#[test]
+fn a_killed_server_is_500_and_503_in_time_until_it_is_back_with_what_was_acknowledged() {
+    let mut server = Server::start(Brand::Redis, &["--appendonly", "yes"]);
+    let scene = Scene::on(&server.url(), &[]);
+    let ended: Vec<String> = (0..100).map(|_| scene.service.token_of("42")).collect();
+    for token in &ended {
+        assert_eq!(scene.service.logout(token).body, "true");
+    }
+    server.kill();
+    scene.assert_away_for_fifty();
+    scene.assert_away();
+    server.start_again();
+    scene.assert_back(Instant::now());
+    assert!(ended.iter().all(|token| !scene.service.is_live(token)));
+}
+
+#[test]
+fn a_way_that_swallows_everything_is_500_and_503_in_time_until_it_lets_through() {
+    let server = Server::start(Brand::Redis, &[]);
+    let runtime = Runtime::new().unwrap();
+    let way = runtime.block_on(BlackHole::before(&server));
+    let scene = Scene::on(&way.url, &[]);
+    way.swallow_everything();
+    scene.assert_away_for_fifty();
+    scene.assert_away();
+    way.let_through();
+    scene.assert_back(Instant::now());
+}
+
+#[test]
+fn a_service_whose_server_is_down_starts_lives_is_not_ready_and_then_is() {
+    let mut server = Server::start(Brand::Redis, &[]);
+    server.kill();
+    let service = service_on(&server.url(), &[]);
+    assert_eq!(status_of(&service, "/healthz"), 200);
+    assert_eq!(status_of(&service, "/readyz"), 503);
+    assert_unavailable(&check(&service, "unknown"));
+    assert_not_cleared(&logout(&service, "unknown"));
+    // Without a cookie the store is not asked.
+    assert_eq!(Ask::get("/api/auth/check").send(service.public).status, 401);
+    server.start_again();
+    let returned = Instant::now();
+    while status_of(&service, "/readyz") != 200 {
+        assert!(returned.elapsed() < RECOVERY, "not ready in time");
+    }
+    assert_eq!(issue(&service).status, 201);
+}
+
+#[test]
+fn a_server_out_of_memory_logs_out_and_takes_nothing_new_until_there_is_room() {
+    let server = Server::start(Brand::Redis, &["--maxmemory-policy", "noeviction"]);
+    let service = ready_service_on(&server.url(), &[]);
+    let tokens: Vec<String> = (0..60).map(|_| service.token_of("42")).collect();
+    let live = service.token_of("live");
+    server.ask("CONFIG SET maxmemory 1mb").unwrap();
+    let refused: Vec<Answer> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..50).map(|_| scope.spawn(|| issue(&service))).collect();
+        let answers = callers.into_iter().map(|caller| caller.join().unwrap());
+        answers.collect()
+    });
+    refused.iter().for_each(assert_unavailable);
+    for token in &tokens[..50] {
+        assert_eq!(logout(&service, token).body, "true");
+        assert!(!service.is_live(token));
+    }
+    let revoked = revoke_all(&service, "42");
+    assert_eq!(revoked.json(), serde_json::json!({ "revoked": 10 }));
+    assert!(service.is_live(&live));
+    assert_eq!(status_of(&service, "/readyz"), 200);
+    server.ask("CONFIG SET maxmemory 0").unwrap();
+    assert_eq!(issue(&service).status, 201);
+}
+
+#[test]
+fn a_seal_whose_revocation_finds_no_memory_is_a_500_and_lives_until_it_does() {
+    let server = Server::start(Brand::Redis, &["--maxmemory-policy", "noeviction"]);
+    let service = ready_service_on(&server.url(), &["--sealed-password", PASSWORD]);
+    let (revoked, refused) = (sealed("revoked", "42"), sealed("refused", "42"));
+    assert_eq!(logout(&service, &revoked).body, "true");
+    server.ask("CONFIG SET maxmemory 1mb").unwrap();
+    assert_not_cleared(&logout(&service, &refused));
+    assert!(service.is_live(&refused) && !service.is_live(&revoked));
+    server.ask("CONFIG SET maxmemory 0").unwrap();
+    assert_eq!(logout(&service, &refused).body, "true");
+    assert!(!service.is_live(&refused));
+}
+
+#[test]
+fn with_the_replica_frozen_what_changes_is_500_checks_go_on_and_a_retry_settles_it() {
+    let (master, replica) = pair(Brand::Redis);
+    let scene = Scene::on(&master.url(), &["--redis-wait-replicas", "1"]);
+    let service = &scene.service;
+    replica.freeze();
+    assert_not_cleared(&logout(service, &scene.doomed));
+    let sentence = "The session could not be confirmed";
+    assert_envelope(&issue(service), 500, "Internal Server Error", sentence);
+    assert_eq!(revoke_all(service, "doomed").status, 500);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for caller in 0..50 {
+            let scene = &scene;
+            scope.spawn(move || {
+                if caller % 2 == 0 {
+                    // Ended already, and still not for certain.
+                    assert_not_cleared(&logout(&scene.service, &scene.doomed));
+                } else {
+                    assert_eq!(check(&scene.service, &scene.live).status, 204);
+                }
+            });
+        }
+    });
+    assert!(begun.elapsed() < TIMEOUT + SLACK, "{:?}", begun.elapsed());
+    assert_eq!(status_of(service, "/healthz"), 200);
+    replica.thaw();
+    let returned = Instant::now();
+    while logout(service, &scene.doomed).status != 200 {
+        assert!(returned.elapsed() < RECOVERY, "not settled in time");
+    }
+    scene.assert_back(returned);
+}
