@@ -55,7 +55,8 @@ pub struct Flags {
     #[arg(default_value = "memory:", help_heading = "Store")]
     pub store: String,
 
-    /// Deadline of one call to the store; past it the store counts as failed
+    /// Deadline of one call to the store, past which it counts as failed; four fifths of the
+    /// request timeout at most
     #[arg(long, env = "NEPTUN_AUTH_STORE_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "1s", help_heading = "Store")]
     pub store_timeout: String,

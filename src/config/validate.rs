@@ -70,6 +70,12 @@ impl Flags {
         let admin_token = self.admin_token(faults);
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
+        let limits = self.limits(faults);
+        let store_timeout = store_timeout.zip(limits).map(|(timeout, limits)| {
+            // What the store did not say in time is a 500 or 503; that must go out before the
+            // request itself runs out of time.
+            timeout.min(limits.request_timeout.mul_f64(0.8))
+        });
         let store = self.store(faults, max_sessions, store_timeout);
         let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
         let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
@@ -77,7 +83,6 @@ impl Flags {
         let cookie = self.cookie(faults, seals.is_some());
         let origins = self.allowed_origins.as_deref().unwrap_or_default();
         let allowed_origins = faults.check("allowed-origins", parse::origins(origins));
-        let limits = self.limits(faults);
         let log = faults.check("log", parse::log_filter(&self.log));
         let log_format = faults.check("log-format", parse::log_format(&self.log_format));
 

@@ -5,6 +5,7 @@
 //! lock per request while hardly any request writes a line.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,13 +42,15 @@ impl RequestContext {
     }
 
     /// The request's id.
-    pub(super) fn id(&self) -> HeaderValue {
-        self.id.clone()
+    pub(super) fn into_id(self) -> HeaderValue {
+        self.id
     }
 
-    /// Runs `work` as part of this request.
-    pub(super) async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    /// Runs `work` as part of this request, and hands the context back.
+    pub(super) async fn scope<F: Future>(self, work: F) -> (F::Output, Option<Self>) {
+        let mut scoped = pin!(CURRENT.scope(self, work));
+        let output = scoped.as_mut().await;
+        (output, scoped.take_value())
     }
 }
 
@@ -64,7 +67,7 @@ where
     let context = CURRENT.try_with(Clone::clone).ok();
     let task = tokio::spawn(async move {
         match context {
-            Some(context) => context.scope(work).await,
+            Some(context) => context.scope(work).await.0,
             None => work.await,
         }
     });

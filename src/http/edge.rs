@@ -18,7 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tower::ServiceExt as _;
 
-use super::context::{RequestContext, X_REQUEST_ID};
+use super::context::{RequestContext, X_REQUEST_ID, fresh_id};
 use super::error::ApiError;
 use super::route::Route;
 use super::{App, Draining, HttpService, Routes};
@@ -56,10 +56,10 @@ where
         let request = request.map(Body::new);
         let mut counted = Counted::begin(&request, &self.metrics);
         let context = RequestContext::of(request.headers());
-        let id = context.id();
         let answer = self.routes.clone().oneshot(request);
-        let Ok(mut response) = context.scope(answer).await;
+        let (Ok(mut response), context) = context.scope(answer).await;
         counted.end(response.status());
+        let id = context.map_or_else(fresh_id, RequestContext::into_id);
         self.complete(&mut response, id);
         response
     }

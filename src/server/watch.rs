@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -48,6 +49,8 @@ const GRACE: Duration = Duration::from_millis(500);
 /// A connection's phase and since when. Only its own task writes it.
 pub(super) struct Watch {
     began: Instant,
+    /// The coarse clock at `began`.
+    began_millis: u64,
     /// Milliseconds since `began`, and in the low three bits the phase.
     now: AtomicU64,
     /// A request has begun since something came in: the next came in one breath with it.
@@ -58,13 +61,14 @@ impl Watch {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
+            began_millis: coarse_millis(),
             now: AtomicU64::new(0),
             is_pipelined: AtomicBool::new(false),
         }
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX >> 3);
+        let millis = coarse_millis().saturating_sub(self.began_millis);
         let now = millis << 3 | phase as u64;
         self.now.store(now, Ordering::Relaxed);
     }
@@ -111,6 +115,14 @@ impl Watch {
         };
         self.since() + most
     }
+}
+
+/// A clock that is cheap to look at and right to within some milliseconds: four looks a request
+/// at a precise one would cost more than the request's look into the store.
+fn coarse_millis() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let millis = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    u64::try_from(millis).unwrap_or_default()
 }
 
 /// The connection's stream; tells the watch what comes and goes.
