@@ -33,10 +33,14 @@ fn main() -> ExitCode {
 fn run(config: Config) -> ExitCode {
     let (filter, format) = (config.log.clone(), config.log_format);
     let outcome = telemetry::start(filter, format, http::describe_current)
-        .and_then(|()| Builder::new_multi_thread().enable_all().build())
+        .and_then(|flush| Ok((flush, Builder::new_multi_thread().enable_all().build()?)))
         .map_err(RunError::Process)
-        .and_then(|runtime| runtime.block_on(server::run(config)));
-    telemetry::flush();
+        .and_then(|(_flush, runtime)| {
+            let outcome = runtime.block_on(server::run(config));
+            // What still blocks then, such as a look-up of a name, is not waited for.
+            runtime.shutdown_background();
+            outcome
+        });
     finish(outcome)
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn get(
     let id = HeaderValue::try_from(vouched.id.to_string());
     // A user or an id is always legal in a header: `User` and `SessionId` see to it.
     let (Ok(user), Ok(id)) = (user, id) else {
-        return Err(ApiError::NoValidSession);
+        return Err(ApiError::Internal);
     };
     let identity = [(REMOTE_USER, user), (REMOTE_SESSION, id)];
     Ok((StatusCode::NO_CONTENT, identity).into_response())

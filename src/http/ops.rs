@@ -68,7 +68,7 @@ pub(super) async fn metrics(
     State(sessions): State<Arc<SessionManager>>,
     State(metrics): State<Arc<Metrics>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    metrics.set_sessions(sessions.approximate_len().unwrap_or(0));
+    metrics.set_sessions(sessions.approximate_len());
     let text = metrics.text().map_err(|_| ApiError::Internal)?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

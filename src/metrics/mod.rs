@@ -136,7 +136,7 @@ pub struct Metrics {
     checks: [Counter; CHECK_OUTCOMES.len()],
     issued: Counter,
     ended: [Counter; ENDED_BY.len()],
-    sessions: Gauge<u64, AtomicU64>,
+    sessions: Gauge<f64, AtomicU64>,
     open: [Gauge; LISTENERS.len()],
     refused: [Counter; LISTENERS.len()],
     requests: Requests,
@@ -199,7 +199,7 @@ impl Metrics {
             sessions: registered(
                 r,
                 "sessions",
-                "Sessions and revocations kept, 0 where the store cannot tell cheaply",
+                "Sessions and revocations kept, NaN where the store cannot tell cheaply",
                 Gauge::default(),
             ),
             open: labelled(
@@ -265,8 +265,10 @@ impl Metrics {
         self.ended[by as usize].inc();
     }
 
-    /// Says how many sessions are kept.
-    pub fn set_sessions(&self, count: u64) {
+    /// Says how many sessions are kept, if that is known.
+    pub fn set_sessions(&self, count: Option<u64>) {
+        #[expect(clippy::cast_precision_loss, reason = "so many no store keeps")]
+        let count = count.map_or(f64::NAN, |count| count as f64);
         self.sessions.set(count);
     }
 

@@ -115,7 +115,10 @@ where
     let mut awaited = Stage::Closing;
 
     // No phase is shorter than this, so looking this often misses no deadline.
-    let shortest = limits.header_timeout.min(limits.request_timeout);
+    let shortest = limits
+        .header_timeout
+        .min(limits.request_timeout)
+        .min(limits.keep_alive_timeout);
     let mut next_look = pin!(sleep_until(Instant::now() + shortest));
     loop {
         tokio::select! {

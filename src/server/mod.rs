@@ -20,8 +20,11 @@ pub use shutdown::Shutdown;
 use crate::config::Config;
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
-use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, SystemClock};
+use crate::session::{
+    EndReason, Observer, SessionEvent, SessionManager, StoreError, StoreErrorKind, SystemClock,
+};
 use crate::store;
+use crate::telemetry;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -71,7 +74,7 @@ pub enum RunError {
     Store(#[from] store::OpenError),
     /// The store could not put everything where it is to stay.
     #[error("the store was not closed in order: {0}")]
-    Close(StoreError),
+    Close(#[from] StoreError),
     /// A setting got past `config` that HTTP cannot carry.
     #[error("a setting cannot be put in a header: {0}")]
     Header(#[from] axum::http::Error),
@@ -155,8 +158,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (public, admin) = tokio::join!(public, admin);
 
     sweeper.abort();
-    sessions.close().await.map_err(RunError::Close)?;
+    let closed = tokio::time::timeout_at(shutdown.deadline(), sessions.close()).await;
     shutdown.farewell(public + admin);
+    closed.unwrap_or_else(|_late| {
+        // Whoever let go of the store last would wait for a disk that does not answer.
+        std::mem::forget(sessions);
+        Err(StoreError::new(StoreErrorKind::TimedOut, "timeout"))
+    })?;
     Ok(())
 }
 
@@ -221,6 +229,8 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
              the /admin routes on"
         );
     }
+    // It goes to stderr by itself, and belongs below.
+    telemetry::flush();
     banner::show(config, public, admin);
 }
 

@@ -36,9 +36,12 @@ pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send 
         }
     };
     Ok(async move {
-        tracing::info!("{}: shutting down", next().await);
+        // Awaited by itself: what is among a log line's arguments is skipped with the line.
+        let name = next().await;
+        tracing::info!("{name}: shutting down");
         tokio::spawn(async move {
-            tracing::warn!("{} again: exiting at once", next().await);
+            let name = next().await;
+            tracing::warn!("{name} again: exiting at once");
             telemetry::flush();
             std::process::exit(CUT_SHORT);
         });
@@ -62,6 +65,7 @@ pub(super) enum Stage {
 pub struct Shutdown {
     stage: watch::Receiver<Stage>,
     began: Arc<OnceLock<Instant>>,
+    timeout: Duration,
 }
 
 impl Shutdown {
@@ -75,6 +79,7 @@ impl Shutdown {
         let shutdown = Self {
             stage,
             began: Arc::clone(&began),
+            timeout,
         };
         tokio::spawn(async move {
             trigger.await;
@@ -96,6 +101,11 @@ impl Shutdown {
     pub(super) async fn reached(&mut self, stage: Stage) {
         // The sender lives as long as any receiver.
         let _ = self.stage.wait_for(|now| *now >= stage).await;
+    }
+
+    /// When the process is to be gone.
+    pub(super) fn deadline(&self) -> Instant {
+        *self.began.get_or_init(Instant::now) + self.timeout
     }
 
     /// The last line: how long it took, and how many requests went unanswered.

@@ -108,8 +108,9 @@ impl Watch {
         let most = match self.phase() {
             Phase::Silent | Phase::Idle if closing => Duration::ZERO,
             Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
+            Phase::Silent | Phase::Head => limits.header_timeout,
             // An idle connection that is not over by then is put to rest.
-            Phase::Silent | Phase::Head | Phase::Idle => limits.header_timeout,
+            Phase::Idle => limits.header_timeout.min(limits.keep_alive_timeout),
             Phase::Request => limits.request_timeout + GRACE,
             Phase::Answer => limits.request_timeout,
         };

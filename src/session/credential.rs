@@ -25,6 +25,9 @@ pub(super) enum Credential {
     Issued(SessionId),
     /// A seal whose session is within its lifetime; the store knows whether it was revoked.
     Sealed(SealedSession),
+    /// A seal that opens, dated further ahead than clocks differ: not a session yet, but one that
+    /// can be revoked before it begins.
+    Early(SealedSession),
     /// A seal that opens, for a session that is over. The web app, which asks no more than that
     /// it opens, would take it.
     Over,
@@ -56,15 +59,19 @@ impl Seals {
         };
         let created_at = Timestamp::from_millis(claims.created_at_ms);
         let expires_at = created_at.plus(ttl);
-        if created_at > now.plus(SEAL_CLOCK_SKEW) || expires_at <= now {
-            return Credential::Over;
-        }
-        Credential::Sealed(SealedSession {
+        let session = SealedSession {
             id: SessionId::of_seal(&claims.id),
             user: claims.user,
             created_at,
             expires_at,
-        })
+        };
+        if created_at > now.plus(SEAL_CLOCK_SKEW) {
+            Credential::Early(session)
+        } else if expires_at <= now {
+            Credential::Over
+        } else {
+            Credential::Sealed(session)
+        }
     }
 }
 

@@ -169,17 +169,14 @@ impl SessionManager {
                 Some(Session { id, user, .. }) => Verdict::Live(Vouched { id, user }),
                 None => Verdict::Unknown,
             },
-            Credential::Sealed(sealed) if self.store.is_revoked(sealed, at).await? => {
-                Verdict::Barred
-            }
             Credential::Sealed(sealed) => match sealed.user.clone() {
-                Some(user) => Verdict::Live(Vouched {
+                Some(user) if !self.store.is_revoked(sealed, at).await? => Verdict::Live(Vouched {
                     id: sealed.id,
                     user,
                 }),
-                None => Verdict::Barred,
+                _ => Verdict::Barred,
             },
-            Credential::Over => Verdict::Barred,
+            Credential::Early(_) | Credential::Over => Verdict::Barred,
             Credential::Nothing => Verdict::Unknown,
         })
     }
@@ -221,6 +218,11 @@ impl SessionManager {
                     self.ended(&sealed.id, sealed.user.as_ref(), EndReason::Logout);
                 }
                 Ok(ended)
+            }
+            // It ends nothing that was live, and must not begin.
+            Credential::Early(sealed) => {
+                self.store.revoke_sealed(sealed, at).await?;
+                Ok(false)
             }
             Credential::Over | Credential::Nothing => Ok(false),
         }

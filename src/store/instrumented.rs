@@ -114,7 +114,7 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        // Takes the time it takes: the shutdown has a deadline of its own.
+        // The end of the service has a deadline of its own.
         self.inner.close().await
     }
 

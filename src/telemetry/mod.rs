@@ -14,7 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use sink::flush;
+pub use sink::{FlushAtEnd, flush};
 
 use crate::config::LogFormat;
 use line::{Lines, Shape};
@@ -23,13 +23,13 @@ use sink::Sink;
 /// Hands name and value of what is known of the current request to its argument.
 pub type DescribeRequest = fn(&mut dyn FnMut(&'static str, &str));
 
-/// Starts logging for the whole process; panics are logged too, one line each. [`flush`] before
-/// the process ends.
+/// Starts logging for the whole process; panics are logged too, one line each. All has
+/// been written when the answer is dropped.
 pub fn start(
     filter: Targets,
     format: LogFormat,
     describe_request: DescribeRequest,
-) -> io::Result<()> {
+) -> io::Result<FlushAtEnd> {
     let is_terminal = io::stderr().is_terminal();
     let shape = match format {
         LogFormat::Auto if is_terminal => Shape::Human,
@@ -40,10 +40,11 @@ pub fn start(
         shape,
         describe_request,
     };
+    let (sink, flush) = Sink::start()?;
     let layer = tracing_subscriber::fmt::layer()
         .event_format(lines)
         .with_ansi(shape == Shape::Human && is_terminal)
-        .with_writer(Sink::start()?);
+        .with_writer(sink);
     tracing_subscriber::registry()
         .with(filter)
         .with(layer)
@@ -54,5 +55,5 @@ pub fn start(
         let message = info.payload_as_str().unwrap_or("(no message)");
         tracing::error!(place, panic = message, "panicked");
     }));
-    Ok(())
+    Ok(flush)
 }

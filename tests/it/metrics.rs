@@ -20,7 +20,10 @@ fn samples(answer: &Answer) -> HashMap<String, u64> {
     counts
         .map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
-            (series.to_owned(), value.parse().unwrap())
+            (
+                series.to_owned(),
+                value.trim_end_matches(".0").parse().unwrap(),
+            )
         })
         .collect()
 }

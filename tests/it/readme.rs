@@ -82,7 +82,8 @@ fn timeless(text: &str) -> String {
             continue;
         }
         let is_hex = word.chars().all(|c| c.is_ascii_hexdigit());
-        let is_time = word.len() >= 20 && word.as_bytes()[10] == b'T' && word.ends_with('Z');
+        let is_time =
+            (20..=24).contains(&word.len()) && word.as_bytes()[10] == b'T' && word.ends_with('Z');
         match word.len() {
             64 | 32 if is_hex => result.push_str("<id>"),
             43 => result.push_str("<token>"),

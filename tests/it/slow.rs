@@ -141,7 +141,10 @@ fn reads_too_little(address: SocketAddr, sip: usize) -> Duration {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 stuck.get_or_insert_with(Instant::now);
             }
-            Err(_closed) => return stuck.map_or(Duration::ZERO, |since| since.elapsed()),
+            Err(_closed) => {
+                let since: Instant = stuck.expect("it is closed because nothing can be written");
+                return since.elapsed();
+            }
         }
         if stuck.is_some() && sip > 0 {
             let _ = stream.read(&mut vec![0; sip]);
@@ -149,25 +152,13 @@ fn reads_too_little(address: SocketAddr, sip: usize) -> Duration {
     }
 }
 
+/// 50 slow clients of each kind at once. Under a second load the time limits say nothing, so
+/// `tests/run` gives the tests of this module the machine for themselves.
 #[test]
 fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
-    let service = impatient();
-    // Other tests want the same two processors; a service at fault is so every time.
-    let mut attempts = Vec::new();
-    while attempts.len() < 3 {
-        let complaints = complaints_amid_slow_clients(&service);
-        if complaints.is_empty() {
-            return;
-        }
-        attempts.push(complaints);
-    }
-    panic!("{attempts:#?}");
-}
-
-/// 50 slow clients of each kind at once; what is wrong with how they and others were treated.
-fn complaints_amid_slow_clients(service: &Service) -> Vec<String> {
     const CLIENTS: usize = 50;
     type Client = (&'static str, Duration, Box<dyn Fn() -> Duration + Sync>);
+    let service = impatient();
     let (public, admin) = (service.public, service.admin);
     let kinds: [Client; 9] = [
         ("silence", HEADER_TIMEOUT, Box::new(move || silence(public))),
@@ -228,7 +219,7 @@ fn complaints_amid_slow_clients(service: &Service) -> Vec<String> {
                     // How long the other side has been unable to write, only it can tell: it is
                     // stuck at about the time when its clients are.
                     let (early, late) = if kind.contains("reading") {
-                        (*setting, SECOND * 2)
+                        (*setting * 3 / 4, SECOND * 2)
                     } else {
                         (Duration::from_millis(300), SECOND)
                     };
@@ -248,7 +239,7 @@ fn complaints_amid_slow_clients(service: &Service) -> Vec<String> {
         complaints.push(format!("{seen:?}, undisturbed {usual:?}"));
     }
     println!("probe: {seen:?}, undisturbed: {usual:?}");
-    complaints
+    assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The store that survives its process: sessions in memory, and a journal of them in one file.
 //!
 //! Every read is answered from a [`MemoryStore`], filled from the file at start, so a check
-//! costs what it costs there (56 to 111 bytes of memory a session, and no disk access). Every
+//! costs what it costs there, in time and in memory. Every
 //! change goes through one thread, which commits whatever calls have come together with a
 //! single fsync and only then lets the memory, and the callers, know.
 //!
@@ -12,7 +12,7 @@
 //! after a crash, but here the file is read whole at start anyway; its commits write a page for
 //! each place they touch, but the `journal` only ever touches the two ends.
 //!
-//! **What a crash may lose**: a few seconds of "last used", which is written along with other
+//! **What a crash may lose**: two seconds of "last used", which is written along with other
 //! changes, or by itself within two seconds. No answer ever given.
 //!
 //! Neighbours: `device` (where bytes lie), `entry` (what a row says), `journal` (rows on

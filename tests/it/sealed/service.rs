@@ -99,7 +99,7 @@ fn seals_of_no_live_session_are_false_and_401(start: &Start) {
         of(&json!({ "id": "anonymous", "createdAt": now, "data": {} }).to_string()),
         of(&payload("null-user", &Value::Null, now)),
         of(&payload("too-old", &user, now - day)),
-        of(&payload("from-the-future", &user, now + 61_000)),
+        of(&payload("from-the-future", &user, now + 3_600_000)),
         of(&json!({ "createdAt": now, "data": { "user": user } }).to_string()),
         of("true"),
         seal(
