@@ -2,7 +2,7 @@
 //! have neither a shell nor curl.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 /// For each of connecting, asking and being answered.
@@ -11,6 +11,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Why the service does not count as ready.
 #[derive(Debug, thiserror::Error)]
 pub enum Unready {
+    /// There is nobody to ask.
+    #[error("--admin-listen: `{0}` is no address")]
+    NoAddress(String),
     /// It did not answer.
     #[error("no answer from {0}: {1}")]
     Silent(SocketAddr, io::Error),
@@ -19,9 +22,11 @@ pub enum Unready {
     Says(String),
 }
 
-/// Asks `/readyz` of the service whose admin listener is at `admin`.
-pub fn ask(admin: SocketAddr) -> Result<(), Unready> {
-    let address = reachable(admin);
+/// Asks `/readyz` of the service whose `--admin-listen` is `admin`. No other setting matters.
+pub fn ask(admin: &str) -> Result<(), Unready> {
+    let resolved = admin.to_socket_addrs().ok().and_then(|mut all| all.next());
+    let address = resolved.ok_or_else(|| Unready::NoAddress(admin.to_owned()))?;
+    let address = reachable(address);
     let status = status_line(address).map_err(|error| Unready::Silent(address, error))?;
     let ready = status.split(' ').nth(1) == Some("200");
     ready

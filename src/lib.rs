@@ -30,7 +30,7 @@
 //! http     -> session, metrics
 //! store    -> session, metrics
 //! session, metrics, healthcheck -> nothing of ours
-//! telemetry -> how the config says that log lines look
+//! telemetry -> how the config says that log lines look, the session's clock
 //! ```
 //!
 //! `http` and `store` never name each other, and only `store::open` knows which backends there

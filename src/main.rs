@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 use neptun_auth::config::{Command, Config, Flags};
 use neptun_auth::server::RunError;
 use neptun_auth::{healthcheck, http, server, telemetry};
@@ -13,20 +13,19 @@ use tokio::runtime::Builder;
 const BAD_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
-    let matches = Flags::command().get_matches();
+    let matches = Flags::command_line().get_matches();
     let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let config = match flags.validate(&matches) {
-        Ok(config) => config,
+    if let Some(Command::Healthcheck) = flags.command {
+        return finish(healthcheck::ask(&flags.admin_listen));
+    }
+    match flags.validate(&matches) {
+        Ok(config) => run(config),
         Err(faults) => {
             for fault in faults {
                 complain(&fault);
             }
-            return ExitCode::from(BAD_SETTINGS);
+            ExitCode::from(BAD_SETTINGS)
         }
-    };
-    match flags.command {
-        Some(Command::Healthcheck) => finish(healthcheck::ask(config.admin_listen)),
-        None => run(config),
     }
 }
 
@@ -41,7 +40,13 @@ fn run(config: Config) -> ExitCode {
             runtime.shutdown_background();
             outcome
         });
-    finish(outcome)
+    match outcome {
+        Err(error) if error.is_a_setting() => {
+            complain(&error);
+            ExitCode::from(BAD_SETTINGS)
+        }
+        outcome => finish(outcome),
+    }
 }
 
 fn finish<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {

@@ -3,7 +3,7 @@
 //! Values are only collected here, never judged, so that all faults can be told at once and no
 //! parser's error message can print a secret. `clap` does the collecting and the `--help`.
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 /// Ends sessions, truthfully: the logout service of Neptun.
 ///
@@ -24,7 +24,11 @@ pub struct Flags {
     /// Address of the admin listener: issue, list and revoke sessions, health, metrics. Never
     /// route it to the public; without an admin token it must be a loopback address
     #[arg(long, env = "NEPTUN_AUTH_ADMIN_LISTEN", value_name = "HOST:PORT")]
-    #[arg(default_value = "127.0.0.1:8081", help_heading = "Listeners")]
+    #[arg(
+        default_value = "127.0.0.1:8081",
+        help_heading = "Listeners",
+        global = true
+    )]
     pub admin_listen: String,
 
     /// Bearer token of the /admin routes, at least 16 characters; without one they answer 403.
@@ -61,8 +65,8 @@ pub struct Flags {
     #[arg(default_value = "1s", help_heading = "Store")]
     pub store_timeout: String,
 
-    /// Most sessions the memory and file stores keep; past it issuing answers 503. A live session is
-    /// never evicted
+    /// Most sessions, and revocations of sealed ones, that the memory and file stores keep; past it
+    /// issuing answers 503. None that is live is ever evicted
     #[arg(long, env = "NEPTUN_AUTH_MAX_SESSIONS", value_name = "COUNT")]
     #[arg(default_value = "10000000", help_heading = "Store")]
     pub max_sessions: String,
@@ -88,7 +92,7 @@ pub struct Flags {
     #[arg(default_value = "7d", help_heading = "Sessions")]
     pub session_ttl: String,
 
-    /// How long a session may go unused before it is over; `off` for as long as it lives
+    /// How long an issued session may go unused before it is over; `off` for as long as it lives
     #[arg(long, env = "NEPTUN_AUTH_IDLE_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "off", help_heading = "Sessions")]
     pub idle_timeout: String,
@@ -191,6 +195,18 @@ pub struct Flags {
     #[arg(long, env = "NEPTUN_AUTH_LOG_FORMAT", value_name = "FORMAT")]
     #[arg(default_value = "auto", help_heading = "Logs")]
     pub log_format: String,
+}
+
+impl Flags {
+    /// The command line as it is read: a value may begin with a hyphen, so that `-1s` is judged
+    /// like any other and not taken for a flag.
+    #[must_use]
+    pub fn command_line() -> clap::Command {
+        Self::command().mut_args(|arg| match arg.get_action() {
+            ArgAction::Set | ArgAction::Append => arg.allow_hyphen_values(true),
+            _ => arg,
+        })
+    }
 }
 
 /// What else the binary does.

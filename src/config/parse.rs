@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 use tower_cookies::cookie::SameSite;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::LogFormat;
 
@@ -26,10 +26,11 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
 }
 
 pub(super) fn session_ttl(text: &str) -> Parsed<Duration> {
-    let given = duration(text)?;
-    (given >= Duration::from_secs(1))
-        .then_some(given)
-        .ok_or_else(|| format!("`{text}` is not between 1s and 36500d"))
+    let wrong = || format!("`{text}` is not between 1s and 36500d, written like 90s or 7d");
+    let given = duration(text).ok();
+    given
+        .filter(|given| *given >= Duration::from_secs(1))
+        .ok_or_else(wrong)
 }
 
 pub(super) fn idle_timeout(text: &str) -> Parsed<Option<Duration>> {
@@ -172,8 +173,16 @@ fn origin(text: &str) -> Parsed<String> {
 }
 
 pub(super) fn log_filter(text: &str) -> Parsed<Targets> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is not a filter such as info or info,neptun_auth=debug"))
+    // A word alone would be taken for a part of the service, and a misspelt level switch the log off.
+    let is_clear = |part: &str| {
+        let (target, level) = part.split_once('=').unwrap_or(("all", part));
+        !target.is_empty() && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+    };
+    let clear = text.split(',').all(is_clear).then_some(text);
+    clear
+        .ok_or(())
+        .and_then(|text| text.parse().map_err(|_| ()))
+        .map_err(|()| format!("`{text}` is not a filter such as info or info,neptun_auth=debug"))
 }
 
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {

@@ -67,7 +67,7 @@ impl Flags {
         // Each is read before the first is needed, so that all faults are found.
         let listen = faults.check("listen", parse::address(&self.listen));
         let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
-        let admin_token = self.admin_token(faults);
+        let admin_token = self.admin_token(faults, matches);
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
         let limits = self.limits(faults);
@@ -148,10 +148,9 @@ impl Flags {
             });
         }
         // Its error says what is wrong with the address, and never shows the password.
-        let url = self
-            .store
-            .parse::<RedisUrl>()
-            .map_err(|error| format!("use memory:, file:PATH or redis://HOST ({error})"));
+        let url = self.store.parse::<RedisUrl>().map_err(|error| {
+            format!("use memory:, file:PATH or redis://HOST; as an address of Redis: {error}")
+        });
         Some(StoreConfig::Redis(RedisConfig {
             url: faults.check("store", url)?,
             prefix: prefix?,
@@ -161,8 +160,15 @@ impl Flags {
         }))
     }
 
-    fn admin_token(&self, faults: &mut Faults) -> Option<SecretString> {
-        let given = (self.admin_token.as_ref(), self.admin_token_file.as_ref());
+    fn admin_token(&self, faults: &mut Faults, matches: &ArgMatches) -> Option<SecretString> {
+        let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let mut given = (self.admin_token.as_ref(), self.admin_token_file.as_ref());
+        // A flag wins over a variable, also over that of the other form.
+        match (is_flag("admin_token"), is_flag("admin_token_file")) {
+            (true, false) => given.1 = None,
+            (false, true) => given.0 = None,
+            _ => {}
+        }
         let (flag, token) = match given {
             (None, None) => return None,
             (Some(_), Some(_)) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::HttpBody as _;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -16,10 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
+use super::MAX_BODY_BYTES;
 use super::context::to_the_end;
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
@@ -28,7 +28,7 @@ use super::openapi::{
     UserInPath,
 };
 use super::route::Route;
-use crate::session::{Session, SessionId, SessionManager, Timestamp, User};
+use crate::session::{Session, SessionId, SessionManager, User};
 
 /// Lets only requests with the right bearer token through; with none configured, nobody.
 pub(super) async fn require_token(
@@ -43,11 +43,14 @@ pub(super) async fn require_token(
     let digest = |secret: &[u8]| Sha256::digest(secret);
     let expected = digest(token.expose_secret().as_bytes());
     let right = given.is_some_and(|given| digest(given).ct_eq(&expected).into());
-    if right {
-        Ok(next.run(request).await)
-    } else {
-        Err(ApiError::AdminTokenWrong)
+    if !right {
+        return Err(ApiError::AdminTokenWrong);
     }
+    // Said at once, and not after the client has sent what nobody will read.
+    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(ApiError::BadBody(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    Ok(next.run(request).await)
 }
 
 /// RFC 9110: the scheme's name is case-insensitive and followed by spaces.
@@ -122,8 +125,8 @@ pub(super) async fn issue(
         user: session.user.to_string(),
         token: token.expose().to_owned(),
         set_cookie: cookie.issued(&token, session.lifetime()),
-        created_at: rfc3339(session.created_at),
-        expires_at: rfc3339(session.expires_at),
+        created_at: session.created_at.to_string(),
+        expires_at: session.expires_at.to_string(),
     };
     Ok((StatusCode::CREATED, Json(issued)))
 }
@@ -184,9 +187,9 @@ impl From<Session> for ListedSession {
         Self {
             id: session.id.to_string(),
             user: session.user.to_string(),
-            created_at: rfc3339(session.created_at),
-            last_seen_at: rfc3339(session.last_seen_at),
-            expires_at: rfc3339(session.expires_at),
+            created_at: session.created_at.to_string(),
+            last_seen_at: session.last_seen_at.to_string(),
+            expires_at: session.expires_at.to_string(),
         }
     }
 }
@@ -269,13 +272,4 @@ pub(super) async fn revoke_session(
     was_live
         .then_some(StatusCode::NO_CONTENT)
         .ok_or(ApiError::NoSuchSession)
-}
-
-/// RFC 3339, UTC, to the millisecond.
-fn rfc3339(moment: Timestamp) -> String {
-    let nanos = i128::from(moment.as_millis()) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos)
-        .ok()
-        .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

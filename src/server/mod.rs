@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
 
 pub use accept::{ConnectionCounts, serve};
 pub use shutdown::Shutdown;
@@ -89,6 +90,14 @@ pub enum RunError {
     Signals(io::Error),
 }
 
+impl RunError {
+    /// Whether a setting asks for what cannot be had.
+    #[must_use]
+    pub const fn is_a_setting(&self) -> bool {
+        matches!(self, Self::Listen { .. } | Self::Store(_))
+    }
+}
+
 fn variable(flag: &str) -> String {
     format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase())
 }
@@ -148,12 +157,23 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         counts(Listener::Public),
         shutdown.clone(),
     );
+    // Whoever asks for readiness or metrics is answered until the public side is empty.
+    let (is_empty, emptied) = oneshot::channel::<()>();
+    let public = async move {
+        let cut = public.await;
+        drop(is_empty);
+        cut
+    };
+    let admin_shutdown = shutdown.after(async {
+        // The sender is only ever dropped.
+        let _ = emptied.await;
+    });
     let admin = serve(
         admin_listener,
         admin,
         limits(shares.admin),
         counts(Listener::Admin),
-        shutdown.clone(),
+        admin_shutdown,
     );
     let (public, admin) = tokio::join!(public, admin);
 

@@ -103,6 +103,29 @@ impl Shutdown {
         let _ = self.stage.wait_for(|now| *now >= stage).await;
     }
 
+    /// The end of what is still needed while something else comes to its own, such as answers
+    /// about readiness: it begins when `first` is done, and is over by the same deadline.
+    pub(super) fn after<F>(&self, first: F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (report, stage) = watch::channel(Stage::Serving);
+        let after = Self {
+            stage,
+            ..self.clone()
+        };
+        let mut whole = self.clone();
+        tokio::spawn(async move {
+            first.await;
+            report.send_replace(Stage::Draining);
+            report.send_replace(Stage::Closing);
+            whole.reached(Stage::Over).await;
+            report.send_replace(Stage::Over);
+            report.closed().await;
+        });
+        after
+    }
+
     /// When the process is to be gone.
     pub(super) fn deadline(&self) -> Instant {
         *self.began.get_or_init(Instant::now) + self.timeout

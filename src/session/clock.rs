@@ -3,8 +3,11 @@
 //! [`SessionManager`](super::SessionManager) asks a [`Clock`] once per call and hands the answer
 //! down; stores never read a clock, so tests move time with [`ManualClock`] instead of sleeping.
 
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
 
 /// A moment: whole milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +37,37 @@ impl Timestamp {
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(whole_millis(span)))
     }
+}
+
+/// RFC 3339, UTC, to the millisecond: `2026-11-24T05:52:27.174Z`. By hand, since every log line
+/// has one.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = i128::from(self.0) * 1_000_000;
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
+        let year = u16::try_from(moment.year()).unwrap_or_default();
+        write_digits(f, year, 4)?;
+        for (before, number) in [
+            ('-', u8::from(moment.month())),
+            ('-', moment.day()),
+            ('T', moment.hour()),
+            (':', moment.minute()),
+            (':', moment.second()),
+        ] {
+            f.write_char(before)?;
+            write_digits(f, u16::from(number), 2)?;
+        }
+        f.write_char('.')?;
+        write_digits(f, moment.millisecond(), 3)?;
+        f.write_char('Z')
+    }
+}
+
+fn write_digits(f: &mut fmt::Formatter<'_>, number: u16, count: u32) -> fmt::Result {
+    (0..count).rev().try_for_each(|place| {
+        let digit = number / 10_u16.pow(place) % 10;
+        f.write_char(char::from_digit(u32::from(digit), 10).unwrap_or('0'))
+    })
 }
 
 fn whole_millis(span: Duration) -> i64 {
@@ -79,5 +113,23 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use time::format_description::well_known::Rfc3339;
+
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_rfc_3339_has_it() {
+        for millis in [0, 951_827_696_789, 1_795_500_000_001, 253_402_300_799_999] {
+            let written = Timestamp::from_millis(millis).to_string();
+            let read = OffsetDateTime::parse(&written, &Rfc3339).unwrap();
+            assert_eq!(read.unix_timestamp_nanos(), i128::from(millis) * 1_000_000);
+            assert_eq!(written.len(), 24);
+        }
     }
 }

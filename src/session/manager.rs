@@ -258,6 +258,11 @@ impl SessionManager {
         let at = self.moment();
         let seals_until = self.seals.is_some().then(|| self.last_seal_until(at));
         let ended = self.store.delete_all(user, at, seals_until).await?;
+        if seals_until.is_some() {
+            // Which they were, nobody knows: they lie with the clients.
+            let reason = EndReason::User.as_str();
+            tracing::info!(%user, reason, "sealed sessions made up to now ended");
+        }
         for session in &ended {
             self.ended(&session.id, Some(&session.user), EndReason::User);
         }

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write as _};
 
-use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -10,6 +9,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::DescribeRequest;
+use crate::session::{Clock as _, SystemClock};
 
 /// Whom lines are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ where
         let mut fields = Fields::new(self.shape);
         event.record(&mut fields);
         (self.describe_request)(&mut |name, value| fields.add_text(name, value));
-        let now = rfc3339(OffsetDateTime::now_utc());
+        let now = SystemClock.now().to_string();
         let level = *event.metadata().level();
         match self.shape {
             Shape::Human => human(&mut writer, &now, level, &fields),
@@ -175,60 +175,10 @@ fn push_quoted(line: &mut String, text: &str) {
     }
 }
 
-/// RFC 3339, UTC, to the millisecond: `2026-11-24T05:52:27.174Z`.
-fn rfc3339(moment: OffsetDateTime) -> String {
-    let mut text = String::with_capacity(24);
-    let year = u16::try_from(moment.year()).unwrap_or_default();
-    push_digits(&mut text, year, 4);
-    for (before, number) in [
-        ('-', u8::from(moment.month())),
-        ('-', moment.day()),
-        ('T', moment.hour()),
-        (':', moment.minute()),
-        (':', moment.second()),
-    ] {
-        text.push(before);
-        push_digits(&mut text, u16::from(number), 2);
-    }
-    text.push('.');
-    push_digits(&mut text, moment.millisecond(), 3);
-    text.push('Z');
-    text
-}
-
-fn push_digits(text: &mut String, number: u16, count: u32) {
-    for place in (0..count).rev() {
-        let digit = number / 10_u16.pow(place) % 10;
-        text.extend(char::from_digit(u32::from(digit), 10));
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use time::format_description::well_known::Rfc3339;
-
     use super::*;
-
-    #[test]
-    fn the_time_is_written_as_rfc_3339_has_it() {
-        for millis in [
-            0_i64,
-            951_827_696_789,
-            1_795_500_000_001,
-            253_402_300_799_999,
-        ] {
-            let nanos = i128::from(millis) * 1_000_000;
-            let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap();
-            let written = rfc3339(moment);
-            assert_eq!(
-                OffsetDateTime::parse(&written, &Rfc3339).unwrap(),
-                moment,
-                "{written}"
-            );
-            assert_eq!(written.len(), 24);
-        }
-    }
 
     #[test]
     fn a_text_is_quoted_as_json_has_it() {

@@ -409,3 +409,15 @@ fn a_client_that_sends_a_byte_at_a_time_is_served() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 }
+
+#[test]
+fn a_body_that_is_announced_as_too_large_is_refused_before_it_comes() {
+    let service = Service::start();
+    let ask = Service::authorized("POST", "/admin/sessions")
+        .header("content-type", "application/json")
+        .header("content-length", "100000000");
+    let begun = std::time::Instant::now();
+    let answer = ask.send(service.admin);
+    assert_envelope(&answer, 413, "Payload Too Large", "The body is too large");
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+}

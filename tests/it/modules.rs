@@ -14,7 +14,7 @@ const RULE: [(&str, &[&str]); 8] = [
         "server",
         &["config", "http", "metrics", "session", "store", "telemetry"],
     ),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "session"]),
     ("healthcheck", &[]),
 ];
 

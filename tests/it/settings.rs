@@ -41,6 +41,11 @@ fn each_bad_setting_is_one_line_that_names_it_and_the_exit_code_is_2() {
         ("keep-alive-timeout", "soon"),
         ("shutdown-timeout", ""),
         ("log", "=="),
+        ("log", "inof"),
+        ("log", ""),
+        ("log", "=debug"),
+        ("max-sessions", "-1"),
+        ("session-ttl", "-1s"),
         ("log-format", "xml"),
     ];
     for (flag, value) in cases {
@@ -105,7 +110,7 @@ fn a_bad_secret_is_never_printed() {
 fn a_port_in_use_is_one_line_and_a_failure() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = refusal(&["--listen", &address, "--admin-listen=127.0.0.1:0"], 1);
+    let said = refusal(&["--listen", &address, "--admin-listen=127.0.0.1:0"], 2);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
         said[0].starts_with(&format!(
@@ -113,7 +118,7 @@ fn a_port_in_use_is_one_line_and_a_failure() {
         )) && said[0].ends_with("; stop the program that has it, or choose another port"),
         "{said:?}"
     );
-    let said = refusal(&["--listen=127.0.0.1:0", "--admin-listen", &address], 1);
+    let said = refusal(&["--listen=127.0.0.1:0", "--admin-listen", &address], 2);
     assert!(said[0].contains("--admin-listen (NEPTUN_AUTH_ADMIN_LISTEN)"));
 }
 
@@ -121,7 +126,7 @@ fn a_port_in_use_is_one_line_and_a_failure() {
 fn an_address_of_another_machine_is_told_apart_from_a_port_in_use() {
     let said = refusal(
         &["--listen=192.0.2.1:8080", "--admin-listen=127.0.0.1:0"],
-        1,
+        2,
     );
     let advice = "; choose an address that this machine has, or 0.0.0.0 for all of them";
     assert!(said.len() == 1 && said[0].ends_with(advice), "{said:?}");
@@ -258,4 +263,61 @@ fn help_lists_every_setting_with_its_variable() {
             "{flag}"
         );
     }
+}
+
+#[test]
+fn a_value_that_begins_with_a_hyphen_is_judged_like_any_other() {
+    let said = refusal(
+        &[
+            "--session-ttl",
+            "-1s",
+            "--max-sessions",
+            "-1",
+            "--listen",
+            "x",
+        ],
+        2,
+    );
+    assert_eq!(said.len(), 3, "{said:?}");
+}
+
+#[test]
+fn the_healthcheck_judges_no_other_setting() {
+    let service = Service::start();
+    let mut command = binary();
+    command.env("NEPTUN_AUTH_SESSION_TTL", "nonsense");
+    let admin = service.admin.to_string();
+    let output = command
+        .args(["healthcheck", "--admin-listen", &admin])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        run_to_end(&["--admin-listen", "nowhere", "healthcheck"])
+            .status
+            .code(),
+        Some(1)
+    );
+}
+
+#[test]
+fn the_webs_apps_own_variable_is_named_when_its_password_is_weak() {
+    let output = binary()
+        .env("NUXT_SESSION_PASSWORD", "short")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(2) && said.contains("NUXT_SESSION_PASSWORD"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_secret_given_by_flag_wins_over_a_file_named_in_the_environment() {
+    let mut command = binary();
+    command.env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", "/does/not/exist");
+    command.args(["--admin-token", crate::support::ADMIN_TOKEN]);
+    let service = Service::spawn(command);
+    assert_eq!(service.token_of("42").len(), 43);
 }

@@ -2,10 +2,12 @@
 //! hold it up.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::faulty::{Fault, FaultyService};
+use crate::support::service::binary;
 use crate::support::{Ask, Connection, Service, assert_envelope, wait_until};
 
 fn check() -> Ask {
@@ -231,4 +233,57 @@ fn under_load_no_answer_is_cut_off() {
         begun.elapsed()
     );
     assert!(!log.last().unwrap().contains("cut"), "{log:#?}");
+}
+
+#[test]
+fn no_log_level_makes_the_service_end_or_deaf_to_signals() {
+    for level in ["off", "error", "warn", "neptun_auth=off", "trace"] {
+        let free = || {
+            TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+        };
+        let (public, admin) = (free(), free());
+        let mut command = binary();
+        command.args(["--log", level, "--listen", &public.to_string()]);
+        command.args(["--admin-listen", &admin.to_string()]);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        wait_until("it is up", || TcpStream::connect(admin).is_ok());
+        let ready = Ask::get("/readyz").send(admin);
+        assert!(
+            ready.status == 200 && child.try_wait().unwrap().is_none(),
+            "{level}"
+        );
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", "TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{level}");
+    }
+}
+
+#[test]
+fn readiness_is_denied_on_new_connections_for_as_long_as_the_public_side_drains() {
+    let mut service = Service::start();
+    let mut busy = Connection::open(service.public);
+    busy.ask(&Ask::get("/api/auth/check"));
+    service.signal("TERM");
+    // The idle connection above keeps the public side from being empty for half a second.
+    let mut denied = 0;
+    service.wait_for_line("shutting down");
+    while let Some(answer) = Ask::get("/readyz").try_send(service.admin) {
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (503, Some("close"))
+        );
+        denied += 1;
+    }
+    assert!(denied > 2, "asked {denied} times");
+    let (status, _) = service.wait();
+    assert_eq!(status.code(), Some(0));
 }

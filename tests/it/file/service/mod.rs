@@ -28,7 +28,7 @@ fn start_at(path: &Path) -> Service {
 fn refusal(path: &Path) -> String {
     let ended = run_to_end(&["--store", &store_at(path)]);
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert_eq!(ended.status.code(), Some(2), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     said
 }
