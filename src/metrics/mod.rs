@@ -114,8 +114,43 @@ pub enum Listener {
 
 const LISTENERS: [&str; 2] = ["public", "admin"];
 
-/// What failed in a store, as far as it can be foreseen; see `StoreError::class`.
-const STORE_ERROR_CLASSES: [&str; 2] = ["timeout", "max_sessions"];
+/// What can fail in a store, whichever it is; see `StoreError::class`. A test in `store` holds
+/// this list against what the adapters say.
+pub const STORE_ERROR_CLASSES: [&str; 30] = [
+    // Of all, and of those that keep sessions in this process.
+    "timeout",
+    "max_sessions",
+    // Of the file.
+    "closed",
+    "damaged",
+    "disk",
+    "disk_full",
+    "engine",
+    "overloaded",
+    "read_only",
+    // Of Redis.
+    "busy",
+    "clusterdown",
+    "connecting",
+    "durability",
+    "io",
+    "loading",
+    "masterdown",
+    "misconf",
+    "moved",
+    "noauth",
+    "noperm",
+    "noreplicas",
+    "oom",
+    "protocol",
+    "readonly",
+    "record",
+    "sentinel",
+    "server",
+    "stopped",
+    "tls",
+    "wait",
+];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 

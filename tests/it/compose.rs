@@ -10,7 +10,7 @@ use neptun_auth::config::Flags;
 
 use crate::file::Scratch;
 use crate::redis::server::{Brand, Server};
-use crate::support::proxy::free_address;
+use crate::support::ports::free_address;
 use crate::support::service::binary;
 use crate::support::start::until_ready;
 use crate::support::{ADMIN_TOKEN, Ask, Service, tool, wait_until};

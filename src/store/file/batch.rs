@@ -154,11 +154,15 @@ impl<'a> Batch<'a> {
     /// Takes the session out, over or not, unless this batch has done so already.
     fn end(&mut self, id: &SessionId) -> Option<Session> {
         let session = match self.added.remove(id) {
-            None if self.removed.contains(id) => None,
-            None => self.memory.peek(id),
-            added => added,
-        }?;
-        self.removed.insert(*id);
+            // The memory never had it, so its end makes no room there.
+            Some(added) => added,
+            None if self.removed.contains(id) => return None,
+            None => {
+                let kept = self.memory.peek(id)?;
+                self.removed.insert(*id);
+                kept
+            }
+        };
         self.entries.push(Entry::Ended { id: *id });
         Some(session)
     }
@@ -235,4 +239,46 @@ pub(super) fn unavailable(fault: &Arc<Fault>) -> StoreError {
 
 fn refuse<T>(reply: Reply<T>) {
     let _ = reply.send(Err(StoreError::new(StoreErrorKind::Full, "max_sessions")));
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_added_and_ended_in_one_batch_makes_no_room_for_two() {
+        let at = Moment {
+            now: Timestamp::from_millis(0),
+            idle_timeout: None,
+        };
+        let session = |number| Session {
+            id: SessionId::from_bytes([number; 32]),
+            user: User::new("ann").unwrap(),
+            created_at: at.now,
+            last_seen_at: at.now,
+            expires_at: Timestamp::from_millis(1_000),
+        };
+        let memory = MemoryStore::new(1);
+        let mut batch = Batch::new(&memory);
+        let mut answers = Vec::new();
+        let mut insert = |batch: &mut Batch<'_>, number| {
+            let (reply, answer) = oneshot::channel();
+            batch.insert(session(number), at, reply);
+            answers.push(answer);
+        };
+        insert(&mut batch, 1);
+        let (reply, mut ended) = oneshot::channel();
+        batch.delete(&session(1).id, at, reply);
+        insert(&mut batch, 2);
+        insert(&mut batch, 3);
+        batch.succeed();
+        assert_eq!(ended.try_recv().unwrap().unwrap(), Some(session(1)));
+        let outcomes: Vec<bool> = answers
+            .iter_mut()
+            .map(|answer| answer.try_recv().unwrap().is_ok())
+            .collect();
+        assert_eq!(outcomes, [true, true, false]);
+        assert_eq!(memory.kept(), 1);
+    }
 }

@@ -2,8 +2,7 @@
 //!
 //! Rows are appended at the end and dropped from the front, so that a commit touches a page or
 //! two however many sessions it ends, wherever those lie; that is what makes sharing an fsync
-//! pay (rows kept by session id cost a page each: 6 times the rate of single commits at a
-//! million sessions, against 40 times this way).
+//! pay: rows kept by session id would cost a page each.
 //!
 //! The journal knows rows, numbers and faults, and neither sessions in memory nor callers. After
 //! a fault it does nothing until [`Journal::reopen`] has found out what the disk holds.

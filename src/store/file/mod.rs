@@ -1,11 +1,11 @@
 //! The store that survives its process: sessions in memory, and a journal of them in one file.
 //!
-//! Every read is answered from a [`MemoryStore`], filled from the file at start, so a check
-//! costs what it costs there, in time and in memory. Every
-//! change goes through one thread, which commits whatever calls have come together with a
-//! single fsync and only then lets the memory, and the callers, know.
+//! Every read is answered from a [`MemoryStore`], filled from the file at start, so a check costs
+//! what it costs there, in time and in memory. Every change goes through one thread, which
+//! commits whatever calls have come together with a single fsync and only then lets the memory,
+//! and the callers, know.
 //!
-//! **The engine is redb**: pure Rust and a single crate (`SQLite` is 2 MB of C and a C compiler),
+//! **The engine is redb**: pure Rust and a single crate (`SQLite` is C and needs a C compiler),
 //! every page checksummed, so that a damaged file is noticed and refused; its storage is a
 //! trait, so that the tests can fail every single call and cut the power at any moment without
 //! privileges or unsafe code. What speaks against it does not count in this use: it opens slowly
@@ -76,7 +76,10 @@ impl FileConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("session file {}: in use by another process", .0.display())]
+    #[error(
+        "session file {}: in use by another process: stop it, or give each process a file of its own",
+        .0.display()
+    )]
     Locked(PathBuf),
     /// Its contents are not what was written, or were never ours.
     #[error(
@@ -99,13 +102,36 @@ pub enum OpenError {
         why: String,
     },
     /// The operating system refused.
-    #[error("session file {}: {source}", path.display())]
+    #[error("session file {}: {source}{}", path.display(), advice(source))]
     Io {
         /// The file.
         path: PathBuf,
         /// What it said.
         source: io::Error,
     },
+}
+
+/// What to do about what the operating system said, where that is known.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => ": name a file in that directory",
+        io::ErrorKind::NotADirectory => {
+            ": what stands before the last / must be a directory, and is a file"
+        }
+        io::ErrorKind::NotFound => {
+            ": its directory can be neither found nor made: make it, or name a file elsewhere"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ": let the user that runs this process read and write the file and its directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            ": mount the file system for writing, or name a file elsewhere"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ": make room on the disk, or name a file elsewhere"
+        }
+        _ => "",
+    }
 }
 
 impl OpenError {
@@ -117,10 +143,17 @@ impl OpenError {
                 path,
                 why: unreadable.to_string(),
             },
-            Unreadable::Fault(fault) => Self::Io {
-                path,
-                source: io::Error::other(fault),
-            },
+            Unreadable::Fault(fault) => {
+                let kind = match fault.class() {
+                    "disk_full" => io::ErrorKind::StorageFull,
+                    "read_only" => io::ErrorKind::ReadOnlyFilesystem,
+                    _ => io::ErrorKind::Other,
+                };
+                Self::Io {
+                    path,
+                    source: io::Error::new(kind, fault),
+                }
+            }
         }
     }
 }

@@ -21,9 +21,9 @@ pub(super) type UserKey = u64;
 const CHUNK: usize = 16;
 
 /// Sessions side by side without gaps, and where each of them lies. In chunks, because both other
-/// ways were measured to be worse: one allocation for each session weighs more, and glibc answers
-/// the freeing of millions of small pieces with a pause of up to a tenth of a second at some later
-/// call; and thousands of vectors that grow together leave all their outgrown selves behind.
+/// ways are worse: one allocation for each session weighs more, and glibc answers the freeing of
+/// millions of small pieces with a long pause at some later call; and thousands of vectors that
+/// grow together leave all their outgrown selves behind.
 #[derive(Default)]
 pub(super) struct Sessions {
     places: HashTable<u32>,

@@ -1,9 +1,10 @@
 //! The store in Redis or Valkey: sessions that many replicas of this service share.
 //!
 //! This file is the contract of [`SessionStore`] in terms of commands; `layout` says which keys
-//! there are and why no crash between two commands hurts. Below it: `scripts` (the Lua), `servers`
-//! (which server, which connection; `cluster` and `slot` if they are many), `link` (one connection kept up), `conn` (one connection),
-//! `dial` and `tls` (making one), `durability` (what the server promises), `error` and `url`.
+//! there are and why no crash between two commands hurts. Below it: `scripts` (the Lua), `ended`
+//! (what failed calls ended all the same), `servers` (which server, which connection; `cluster`
+//! and `slot` if they are many), `link` (one connection kept up), `conn` (one connection), `dial`
+//! and `tls` (making one), `durability` (what the server promises), `error` and `url`.
 //! Nothing is cached, and nothing that changes a session is ever sent twice.
 //!
 //! Needs Redis 6.2 or any Valkey (`GETDEL`). Redis expires keys by itself, so sweeping does nothing.
@@ -12,6 +13,7 @@ mod cluster;
 mod conn;
 mod dial;
 mod durability;
+mod ended;
 mod error;
 mod layout;
 mod link;
@@ -156,7 +158,7 @@ impl SessionStore for RedisStore {
         let shared = &self.shared;
         let deadline = shared.deadline();
         let change = shared.servers.change(deadline);
-        let taken = shared.take(&change, &id).await?;
+        let taken = shared.take(&change, &id, at).await?;
         if let Some(session) = &taken {
             shared.unlist(&session.user, &[id], deadline).await;
         }
@@ -212,6 +214,9 @@ impl SessionStore for RedisStore {
             set.arg(keep(at.now, sealed.expires_at));
             let set: Option<String> = change.run(&key, &set).await?;
             ended = set.is_some();
+            if ended {
+                change.ended.add(sealed.id, sealed.user.as_ref());
+            }
         }
         change.confirmed().await?;
         Ok(ended)
@@ -305,12 +310,17 @@ impl Shared {
         &self,
         change: &Change<'_>,
         id: &SessionId,
+        at: Moment,
     ) -> Result<Option<Session>, StoreError> {
         let key = self.layout.session(id);
         let mut take = redis::cmd("GETDEL");
         take.arg(&key);
         let taken: Option<String> = change.run(&key, &take).await?;
-        taken.map(|record| understood(*id, &record)).transpose()
+        let taken = taken.map(|record| understood(*id, &record)).transpose()?;
+        if let Some(live) = taken.as_ref().filter(|session| at.is_live(session)) {
+            change.ended.add(*id, Some(&live.user));
+        }
+        Ok(taken)
     }
 
     /// The user's sessions, live or over, in no order. Removes ids without a session from the
@@ -352,7 +362,7 @@ impl Shared {
         let ids = self.listed(user, deadline).await?;
         let mut ended = Vec::new();
         for some in ids.chunks(AT_ONCE) {
-            let taking = some.iter().map(|id| self.take(&change, id));
+            let taking = some.iter().map(|id| self.take(&change, id, at));
             ended.extend(try_join_all(taking).await?.into_iter().flatten());
         }
         self.unlist(user, &ids, deadline).await;

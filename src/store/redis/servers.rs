@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::cluster::{Cluster, Map, redirection};
 use super::conn::Conn;
 use super::dial::Dialer;
+use super::ended::Ended;
 use super::error::is_broken_connection;
 use super::layout::Layout;
 use super::link::{Doubts, Link, Patience};
@@ -192,6 +193,7 @@ impl Servers {
             servers: self,
             deadline,
             written: Mutex::default(),
+            ended: Ended::new(self.wait_replicas > 0),
         }
     }
 
@@ -322,6 +324,8 @@ pub(super) struct Change<'a> {
     servers: &'a Servers,
     deadline: Instant,
     written: Mutex<Vec<(Arc<Conn>, Arc<str>)>>,
+    /// What these writes have ended.
+    pub(super) ended: Ended,
 }
 
 impl Change<'_> {
@@ -380,6 +384,7 @@ impl Change<'_> {
     pub(super) async fn confirmed(self) -> Result<(), StoreError> {
         let replicas = self.servers.wait_replicas;
         if replicas == 0 {
+            self.ended.is_told();
             return Ok(());
         }
         let written = self.written.into_inner();
@@ -391,6 +396,6 @@ impl Change<'_> {
         {
             cluster.doubt(error);
         }
-        confirmed.map(drop)
+        confirmed.map(|_| self.ended.is_told())
     }
 }

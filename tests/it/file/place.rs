@@ -1,5 +1,6 @@
 //! The file itself: who may read it, who may open it, what is in it, and how large it gets.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +57,38 @@ async fn a_second_opener_is_refused_until_the_first_is_gone() {
     drop(first);
     let second = FileStore::open(&path, config()).unwrap();
     assert_eq!(second.approximate_len(), Some(100));
+}
+
+#[test]
+fn a_path_that_cannot_be_a_file_is_refused_with_advice() {
+    let scratch = Scratch::new("no-file");
+    let file = scratch.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (path, advice) in [
+        (scratch.path(), "name a file in that directory"),
+        (&file.join("sessions"), "must be a directory, and is a file"),
+        // Where not even root can make a directory.
+        (Path::new("/proc/neptun/sessions"), "make it, or name"),
+    ] {
+        let said = refusal(path).to_string();
+        let begin = format!("session file {}: ", path.display());
+        assert!(said.starts_with(&begin) && said.contains(advice), "{said}");
+    }
+}
+
+#[test]
+fn what_the_system_refuses_comes_with_advice() {
+    // Not as a real file: whoever runs the tests may be root, who is refused nothing.
+    for (kind, advice) in [
+        (ErrorKind::PermissionDenied, "let the user that runs this"),
+        (ErrorKind::ReadOnlyFilesystem, "mount the file system"),
+        (ErrorKind::StorageFull, "make room on the disk"),
+    ] {
+        let (path, source) = ("/x/sessions".into(), kind.into());
+        let said = OpenError::Io { path, source }.to_string();
+        assert!(said.starts_with("session file /x/sessions: "), "{said}");
+        assert!(said.contains(advice) && !said.contains('\n'), "{said}");
+    }
 }
 
 #[tokio::test]

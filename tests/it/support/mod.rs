@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod faulty;
 mod node;
 pub mod pages;
+pub mod ports;
 pub mod probe;
 pub mod process;
 pub mod proxy;

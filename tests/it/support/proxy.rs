@@ -1,12 +1,13 @@
 //! A real proxy that runs the README's own configuration, with other ports.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::ports::free_address;
 use super::tool;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,20 +84,6 @@ impl Drop for Proxy {
             );
         }
         let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// An address that nobody has: proxies cannot be told to choose one. Below the ports that the
-/// system hands out, so that it does not hand this one to somebody else meanwhile.
-pub fn free_address() -> SocketAddr {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let port = 20_000 + (std::process::id().wrapping_mul(101).wrapping_add(count)) % 12_000;
-        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
     }
 }
 

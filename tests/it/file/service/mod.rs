@@ -40,7 +40,10 @@ fn a_second_process_on_the_file_exits_with_one_line_and_disturbs_nobody() {
     let first = start_at(&path);
     let token = first.token_of("42");
     let said = refusal(&path);
-    assert!(said.contains("in use by another process"), "{said}");
+    assert!(
+        said.contains("in use by another process: stop it, or give each"),
+        "{said}"
+    );
     assert!(said.contains(path.to_str().unwrap()), "{said}");
     assert_eq!(first.logout(&token).body, "true");
     let (status, _) = first.stop();

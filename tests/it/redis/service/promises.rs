@@ -1,7 +1,11 @@
 //! What the server promises: said in the log, and asked for with a setting.
 
+use serde_json::{Value, json};
+
+use super::super::replicas::pair;
 use super::super::server::{Brand, Server};
-use super::{ready_service_on, service_on, status_of};
+use super::replicas::{PASSWORD, sealed};
+use super::{assert_not_cleared, logout, ready_service_on, revoke_all, service_on, status_of};
 
 const TOO_LITTLE: &str = "the session store promises too little";
 
@@ -44,4 +48,51 @@ fn one_that_must_be_durable_serves_on_a_weak_server_but_is_not_ready() {
     server.ask("CONFIG SET appendfsync always").unwrap();
     server.ask("CLIENT KILL TYPE normal").unwrap();
     crate::support::start::until_ready(&service);
+}
+
+#[test]
+fn what_ended_without_the_replicas_word_is_said_once_in_the_log() {
+    const ENDED: &str = "session ended, not confirmed by replicas";
+    let (master, replica) = pair(Brand::Redis);
+    let settings = ["--redis-wait-replicas", "1", "--sealed-password", PASSWORD];
+    let mut service = ready_service_on(&master.url(), &settings);
+    let issue = |user| service.issue_as(&json!({ "user": user }));
+    let (one, told) = (issue("42"), issue("44"));
+    let both = [issue("43"), issue("43")];
+    let token_of = |issued: &Value| issued["token"].as_str().unwrap().to_owned();
+    assert_eq!(service.logout(&token_of(&told)).body, "true");
+    replica.freeze();
+    let next_line = |service: &mut crate::support::Service| -> Value {
+        let line = service.wait_for_line(ENDED);
+        serde_json::from_str(&line).unwrap()
+    };
+
+    assert_not_cleared(&logout(&service, &token_of(&one)));
+    let line = next_line(&mut service);
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(
+        (&line["session"], &line["user"]),
+        (&one["id"], &one["user"])
+    );
+    // There is nothing left to end, and so nothing more to say.
+    assert_not_cleared(&logout(&service, &token_of(&one)));
+
+    assert_eq!(revoke_all(&service, "43").status, 500);
+    let mut ended = [(); 2].map(|()| next_line(&mut service)["session"].to_string());
+    let mut ids = both.each_ref().map(|issued| issued["id"].to_string());
+    ended.sort();
+    ids.sort();
+    assert_eq!(ended, ids);
+
+    let seal = sealed("a-seal", "45");
+    assert_not_cleared(&logout(&service, &seal));
+    assert_eq!(next_line(&mut service)["user"], "45");
+
+    replica.thaw();
+    assert_eq!(service.logout(&token_of(&one)).body, "false");
+    let (_, log) = service.stop();
+    let said = |text: &str| log.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(said(ENDED), 4, "{log:#?}");
+    assert_eq!(said(told["id"].as_str().unwrap()), 2, "issued and ended");
+    assert_eq!(said(&token_of(&one)) + said(&seal), 0);
 }
