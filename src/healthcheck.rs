@@ -2,7 +2,7 @@
 //! have neither a shell nor curl.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// For each of connecting, asking and being answered.
@@ -11,9 +11,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Why the service does not count as ready.
 #[derive(Debug, thiserror::Error)]
 pub enum Unready {
-    /// There is nobody to ask.
-    #[error("--admin-listen: `{0}` is no address")]
-    NoAddress(String),
     /// It did not answer.
     #[error("no answer from {0}: {1}")]
     Silent(SocketAddr, io::Error),
@@ -22,11 +19,8 @@ pub enum Unready {
     Says(String),
 }
 
-/// Asks `/readyz` of the service whose `--admin-listen` is `admin`. No other setting matters.
-pub fn ask(admin: &str) -> Result<(), Unready> {
-    let resolved = admin.to_socket_addrs().ok().and_then(|mut all| all.next());
-    let address = resolved.ok_or_else(|| Unready::NoAddress(admin.to_owned()))?;
-    let address = reachable(address);
+/// Asks `/readyz` at `address`, where the admin listener is.
+pub fn ask(address: SocketAddr) -> Result<(), Unready> {
     let status = status_line(address).map_err(|error| Unready::Silent(address, error))?;
     let ready = status.split(' ').nth(1) == Some("200");
     ready
@@ -43,16 +37,4 @@ fn status_line(address: SocketAddr) -> io::Result<String> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(line)
-}
-
-/// Who listens on all addresses is asked on the loopback one.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut reachable = address;
-    if address.ip().is_unspecified() {
-        reachable.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    reachable
 }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
-use neptun_auth::config::{Command, Config, Flags};
+use neptun_auth::config::{Command, Config, Flags, reachable};
 use neptun_auth::server::RunError;
 use neptun_auth::{healthcheck, http, server, telemetry};
 use tokio::runtime::Builder;
@@ -16,7 +16,10 @@ fn main() -> ExitCode {
     let matches = Flags::command_line().get_matches();
     let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Some(Command::Healthcheck) = flags.command {
-        return finish(healthcheck::ask(&flags.admin_listen));
+        return match flags.admin_address() {
+            Ok(address) => finish(healthcheck::ask(reachable(address))),
+            Err(fault) => finish(Err(fault)),
+        };
     }
     match flags.validate(&matches) {
         Ok(config) => run(config),

@@ -15,7 +15,8 @@ use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 
 pub use flags::{Command, Flags};
-pub use validate::Fault;
+pub use parse::reachable;
+pub use validate::{Fault, variable_of};
 
 use crate::http::CookieSettings;
 use crate::server::Limits;

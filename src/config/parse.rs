@@ -1,6 +1,6 @@
 //! One setting's text to its value, with an error that says what would be right.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use http::Uri;
@@ -15,6 +15,18 @@ pub(super) type Parsed<T> = Result<T, String>;
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     let resolved = text.to_socket_addrs().ok().and_then(|mut all| all.next());
     resolved.ok_or_else(|| format!("`{text}` is not an address such as 127.0.0.1:8080"))
+}
+
+/// The address as a client on this machine says it: who listens on all is on the loopback one.
+#[must_use]
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 pub(super) fn duration(text: &str) -> Parsed<Duration> {

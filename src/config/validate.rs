@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -27,13 +28,15 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let variable = self.flag.replace('-', "_").to_uppercase();
-        write!(
-            f,
-            "--{} (NEPTUN_AUTH_{variable}): {}",
-            self.flag, self.problem
-        )
+        let Self { flag, problem } = self;
+        write!(f, "--{flag} ({}): {problem}", variable_of(flag))
     }
+}
+
+/// The environment variable of a flag.
+#[must_use]
+pub fn variable_of(flag: &str) -> String {
+    format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase())
 }
 
 /// Collects faults on the way; a setting with a fault has no value.
@@ -52,6 +55,12 @@ impl Faults {
 }
 
 impl Flags {
+    /// The address of the admin listener, judged without the other settings.
+    pub fn admin_address(&self) -> Result<SocketAddr, Fault> {
+        let flag = "admin-listen";
+        parse::address(&self.admin_listen).map_err(|problem| Fault { flag, problem })
+    }
+
     /// What the settings mean, or everything that is wrong with them. `matches` tells which of
     /// them were given.
     pub fn validate(&self, matches: &ArgMatches) -> Result<Config, Vec<Fault>> {

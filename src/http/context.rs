@@ -13,6 +13,7 @@ use axum::http::header::HeaderMap;
 use axum::http::{HeaderName, HeaderValue};
 
 use super::trace::TraceParent;
+use crate::session::put_hex;
 
 /// The header that carries a request's id, both ways.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -96,16 +97,8 @@ pub(super) fn fresh_id() -> HeaderValue {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut id = [0; 32];
     for (digits, half) in id.chunks_exact_mut(16).zip([*PROCESS, count]) {
-        put_hex(digits, half);
+        put_hex(digits, &half.to_be_bytes());
     }
     // Hex digits are legal in a header.
     HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
-}
-
-/// Sixteen hex digits; by hand, since every request pays for it.
-fn put_hex(digits: &mut [u8], number: u64) {
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        pair[1] = b"0123456789abcdef"[usize::from(byte & 0xF)];
-    }
 }

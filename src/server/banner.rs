@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, reachable};
 
 /// Shows it if a person looks at stderr: it is a terminal, and nobody asked for JSON on it.
 pub(super) fn show(config: &Config, public: SocketAddr, admin: SocketAddr) {
@@ -54,17 +54,6 @@ fn text(public: SocketAddr, admin: SocketAddr, cookie: &str, token: Option<&str>
         );
     }
     text
-}
-
-/// The address as a client on this machine says it.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
-    address
 }
 
 /// A word that no shell reads anything into.

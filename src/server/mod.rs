@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 pub use accept::{ConnectionCounts, serve};
 pub use shutdown::Shutdown;
 
-use crate::config::Config;
+use crate::config::{Config, variable_of};
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
 use crate::session::{
@@ -59,7 +59,7 @@ pub enum RunError {
     /// An address could not be listened on.
     #[error(
         "--{flag} ({}): cannot listen on {address}: {source}{}",
-        variable(flag),
+        variable_of(flag),
         advice(source)
     )]
     Listen {
@@ -96,10 +96,6 @@ impl RunError {
     pub const fn is_a_setting(&self) -> bool {
         matches!(self, Self::Listen { .. } | Self::Store(_))
     }
-}
-
-fn variable(flag: &str) -> String {
-    format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase())
 }
 
 /// What to do about an address that cannot be listened on.

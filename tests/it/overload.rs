@@ -96,21 +96,29 @@ fn sixty_descriptors_and_twice_as_many_clients_do_no_harm() {
     }
     service.token_of("42");
     assert!(!is_served(service.public));
+    assert_was_idle_since(before, &service);
+
+    drop(crowd);
+    assert_served_soon(&service);
+    let (status, log) = service.stop();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.len() < 10, "{log:#?}");
+}
+
+fn assert_was_idle_since(before: u64, service: &Service) {
     let used = Usage::of(service.pid()).cpu_ticks - before;
     assert!(
         used < 50,
         "{used} hundredths of a second in one that was to be idle"
     );
+}
 
-    drop(crowd);
+fn assert_served_soon(service: &Service) {
     let took = time_until(Duration::from_secs(5), || is_served(service.public));
     assert!(
         took.is_some_and(|took| took < Duration::from_secs(2)),
         "{took:?}"
     );
-    let (status, log) = service.stop();
-    assert_eq!(status.code(), Some(0));
-    assert!(log.len() < 10, "{log:#?}");
 }
 
 #[test]
@@ -127,17 +135,9 @@ fn running_out_of_descriptors_neither_spins_nor_floods_the_log() {
         assert_eq!(first.ask(&check()).status, 401);
         std::thread::sleep(Duration::from_millis(50));
     }
-    let used = Usage::of(service.pid()).cpu_ticks - before;
-    assert!(
-        used < 50,
-        "{used} hundredths of a second in one that was to be idle"
-    );
+    assert_was_idle_since(before, &service);
     drop(crowd);
-    let took = time_until(Duration::from_secs(5), || is_served(service.public));
-    assert!(
-        took.is_some_and(|took| took < Duration::from_secs(2)),
-        "{took:?}"
-    );
+    assert_served_soon(&service);
     let (status, log) = service.stop();
     assert_eq!(status.code(), Some(0));
     println!("{log:#?}");
