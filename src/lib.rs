@@ -7,7 +7,7 @@
 //! server::connection  hyper reads the request; the watch keeps its deadlines
 //! http::edge          request id, Host and target, deadline, panics; on the way back the common headers
 //! http::origin        a page of a foreign origin: 403
-//! http::middleware    the cookie's values become SessionTokens in the request, or 401
+//! http::middleware    the cookie's values become SessionTokens in the request; 401 without one
 //! http::logout        the handler: POST /api/auth/logout
 //! http::context       to_the_end: from here on, a client that hangs up changes nothing
 //! SessionManager::revoke        tokens become ids; one audit line for each session ended
@@ -27,9 +27,9 @@
 //! main     -> server, config, telemetry, http, healthcheck
 //! server   -> config, telemetry, http, store, session, metrics
 //! config   -> the plain settings structs of server, http, store, session
-//! http     -> session, metrics
-//! store    -> session, metrics
-//! session, metrics, healthcheck -> nothing of ours
+//! http     -> session, metrics, deadline
+//! store    -> session, metrics, deadline
+//! session, metrics, deadline, healthcheck -> nothing of ours
 //! telemetry -> how the config says that log lines look, the session's clock
 //! ```
 //!
@@ -43,6 +43,7 @@
 //! - No token is stored, logged or compared; below `http` a session is its digest.
 
 pub mod config;
+mod deadline;
 pub mod healthcheck;
 pub mod http;
 pub mod metrics;

@@ -5,7 +5,7 @@
 //! lock per request while hardly any request writes a line.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,7 +48,7 @@ impl RequestContext {
     }
 
     /// Runs `work` as part of this request, and hands the context back.
-    pub(super) async fn scope<F: Future>(self, work: F) -> (F::Output, Option<Self>) {
+    pub(super) async fn scope<F: Future>(self, work: Pin<&mut F>) -> (F::Output, Option<Self>) {
         let mut scoped = pin!(CURRENT.scope(self, work));
         let output = scoped.as_mut().await;
         (output, scoped.take_value())
@@ -68,7 +68,7 @@ where
     let context = CURRENT.try_with(Clone::clone).ok();
     let task = tokio::spawn(async move {
         match context {
-            Some(context) => context.scope(work).await.0,
+            Some(context) => context.scope(work.as_mut()).await.0,
             None => work.await,
         }
     });

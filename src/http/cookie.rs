@@ -10,12 +10,17 @@ use std::time::Duration;
 
 use axum::http::header::{COOKIE, HeaderMap};
 use axum::http::{HeaderName, HeaderValue};
+use memchr::memchr;
+use smallvec::SmallVec;
 use time::OffsetDateTime;
 use tower_cookies::Cookie;
 use tower_cookies::cookie::SameSite;
 
 use crate::session::SessionToken;
 use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, trimmed_as_h3_does};
+
+/// The tokens of a request; hardly any has more than one.
+pub(super) type Tokens = SmallVec<[SessionToken; 1]>;
 
 /// The session cookie's name and attributes, as configured.
 #[derive(Clone, Debug)]
@@ -84,9 +89,9 @@ impl SessionCookie {
 
     /// The legal values of all cookies of the name, over all `Cookie` headers, as they came;
     /// seals among them as h3 reads them.
-    pub(super) fn values(&self, headers: &HeaderMap) -> Vec<SessionToken> {
+    pub(super) fn values(&self, headers: &HeaderMap) -> Tokens {
         let lines = headers.get_all(COOKIE).into_iter();
-        let pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+        let pairs = lines.flat_map(|line| pairs(line.as_bytes()));
         pairs.filter_map(|pair| self.value(pair)).collect()
     }
 
@@ -111,15 +116,28 @@ impl SessionCookie {
     }
 
     /// The seals in the header that h3 reads before the cookie.
-    pub(super) fn seals_in_header(&self, headers: &HeaderMap) -> Vec<SessionToken> {
+    pub(super) fn seals_in_header(&self, headers: &HeaderMap) -> Tokens {
         let Some(name) = &self.seal_header else {
-            return Vec::new();
+            return Tokens::new();
         };
         let values = headers.get_all(name).into_iter();
         values
             .filter_map(|value| header_seal(value.as_bytes()))
             .collect()
     }
+}
+
+/// What stands between the semicolons.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let Some(end) = memchr(b';', line) else {
+            return rest.take();
+        };
+        rest = Some(&line[end + 1..]);
+        Some(&line[..end])
+    })
 }
 
 fn seal(cookie_value: &[u8]) -> Option<SessionToken> {

@@ -3,7 +3,13 @@
 //! On the way in: a name for the log, a look at what hyper lets through, a deadline. On the way
 //! out: the headers that every answer carries. A handler that panics or dawdles is answered for.
 
+#![expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice, and what it keeps is copied with each request"
+)]
+
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +28,7 @@ use super::context::{RequestContext, X_REQUEST_ID, fresh_id};
 use super::error::ApiError;
 use super::route::Route;
 use super::{App, Draining, HttpService, Routes};
+use crate::deadline::within;
 use crate::metrics::{CANCELLED, Metrics};
 
 /// Longest request target that is looked at, in bytes.
@@ -49,19 +56,21 @@ impl<S> Edge<S> {
 
 impl<S, B> HttpService<B> for Edge<S>
 where
-    S: Routes,
+    S: HttpService<Body>,
     B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    async fn answer(&self, request: axum::http::Request<B>) -> Response {
-        let request = request.map(Body::new);
-        let mut counted = Counted::begin(&request, &self.metrics);
-        let context = RequestContext::of(request.headers());
-        let answer = self.routes.clone().oneshot(request);
-        let (Ok(mut response), context) = context.scope(answer).await;
-        counted.end(response.status());
-        let id = context.map_or_else(fresh_id, RequestContext::into_id);
-        self.complete(&mut response, id);
-        response
+    fn answer(&self, request: axum::http::Request<B>) -> impl Future<Output = Response> {
+        async move {
+            let request = request.map(Body::new);
+            let mut counted = Counted::begin(&request, &self.metrics);
+            let context = RequestContext::of(request.headers());
+            let answer = pin!(self.routes.answer(request));
+            let (mut response, context) = context.scope(answer).await;
+            counted.end(response.status());
+            let id = context.map_or_else(fresh_id, RequestContext::into_id);
+            self.complete(&mut response, id);
+            response
+        }
     }
 }
 
@@ -126,22 +135,32 @@ pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
 
 /// Refuses what hyper lets through and HTTP does not, and sees that every request is answered:
 /// in time, and even if its handler panics.
-pub(super) fn guard(routes: impl Routes, timeout: Duration) -> impl Routes {
-    tower::service_fn(move |request: Request| {
-        let routes = routes.clone();
+pub(super) struct Guarded<S> {
+    routes: S,
+    timeout: Duration,
+}
+
+impl<S> Guarded<S> {
+    pub(super) const fn new(routes: S, timeout: Duration) -> Self {
+        Self { routes, timeout }
+    }
+}
+
+impl<S: Routes> HttpService<Body> for Guarded<S> {
+    fn answer(&self, request: Request) -> impl Future<Output = Response> {
         async move {
             if let Err(refusal) = admissible(&request) {
-                return Ok(refusal.into_response());
+                return refusal.into_response();
             }
-            let answer = AssertUnwindSafe(routes.oneshot(request)).catch_unwind();
-            match tokio::time::timeout(timeout, answer).await {
-                Ok(Ok(answered)) => answered,
+            let answer = AssertUnwindSafe(self.routes.clone().oneshot(request));
+            match within(self.timeout, pin!(answer.catch_unwind())).await {
+                Some(Ok(Ok(answered))) => answered,
                 // The panic hook has logged it.
-                Ok(Err(_panic)) => Ok(ApiError::Internal.into_response()),
-                Err(_elapsed) => Ok(ApiError::TooSlow.into_response()),
+                Some(Err(_panic)) => ApiError::Internal.into_response(),
+                None => ApiError::TooSlow.into_response(),
             }
         }
-    })
+    }
 }
 
 fn admissible(request: &Request) -> Result<(), ApiError> {

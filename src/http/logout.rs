@@ -41,7 +41,7 @@ pub(super) async fn post(
     State(metrics): State<Arc<Metrics>>,
     presented: Presented,
 ) -> Result<Cleared<bool>, ApiError> {
-    let ended = end(sessions, metrics, presented).await?;
+    let ended = end(sessions, metrics, Some(presented)).await?;
     Ok(([(SET_COOKIE, cookie.clearing())], Json(ended)))
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn sign_out(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
     State(metrics): State<Arc<Metrics>>,
-    presented: Presented,
+    presented: Option<Presented>,
 ) -> Result<Cleared<SignedOut>, ApiError> {
     end(sessions, metrics, presented).await?;
     let signed_out = SignedOut { logged_out: true };
@@ -79,10 +79,11 @@ pub(super) async fn sign_out(
 async fn end(
     sessions: Arc<SessionManager>,
     metrics: Arc<Metrics>,
-    presented: Presented,
+    presented: Option<Presented>,
 ) -> Result<bool, ApiError> {
     let work = async move {
-        let ended = sessions.revoke(presented.tokens()).await?;
+        let tokens = presented.as_ref().map_or(&[][..], Presented::tokens);
+        let ended = sessions.revoke(tokens).await?;
         metrics.logout(if ended {
             LogoutOutcome::Cleared
         } else {

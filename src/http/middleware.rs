@@ -1,25 +1,25 @@
-//! The cookie-extracting middleware: what stands in front of every route that is about a session.
+//! The cookie-extracting middleware: what stands in front of the public routes.
 //!
-//! It leaves the request's session tokens in the request, or answers 401, so that a request
-//! without a legal session cookie never reaches a handler, let alone the store.
+//! It leaves the session tokens of a request in the request. A route that needs one says so by
+//! naming [`Presented`] among its handler's arguments: whoever presents none is answered 401, and
+//! reaches no handler, let alone the store.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::extract::{FromRequestParts, Request};
-use axum::http::HeaderMap;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::response::{IntoResponse as _, Response};
-use futures_util::future::{Either, Ready, ready};
-use tower::{Layer, Service};
+use tower::Service;
 
-use super::cookie::SessionCookie;
+use super::cookie::{SessionCookie, Tokens};
 use super::error::ApiError;
+use super::route::Route;
 use crate::session::SessionToken;
 
-/// The session tokens of a request, in the order presented.
+/// The session tokens of a request, in the order presented: at least one.
 #[derive(Clone, Debug)]
-pub(super) struct Presented(Vec<SessionToken>);
+pub(super) struct Presented(Tokens);
 
 impl Presented {
     pub(super) fn tokens(&self) -> &[SessionToken] {
@@ -36,74 +36,58 @@ impl<S: Sync> FromRequestParts<S> for Presented {
     }
 }
 
-/// What a route takes for a session presented, and whether it needs one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// The cookie; 401 without.
-    Cookie,
-    /// The cookie, or the header that h3 reads seals from before it; 401 without.
-    CookieOrHeader,
-    /// The cookie, should there be one.
-    CookieIfAny,
+impl<S: Sync> OptionalFromRequestParts<S> for Presented {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> Result<Option<Self>, Self::Rejection> {
+        Ok(parts.extensions.remove::<Self>())
+    }
 }
 
-/// Puts the middleware in front of a route.
+/// Routes behind the middleware. Around all of them and not a layer of each, because axum boxes
+/// and clones what a layer of a route makes, for every request.
 #[derive(Clone)]
-pub(super) struct ReadSessionCookie {
+pub(super) struct ReadSessionCookie<S> {
     cookie: Arc<SessionCookie>,
-    wanted: Wanted,
+    routes: S,
 }
 
-impl ReadSessionCookie {
-    pub(super) fn new(cookie: &Arc<SessionCookie>, wanted: Wanted) -> Self {
+impl<S> ReadSessionCookie<S> {
+    pub(super) fn before(routes: S, cookie: &Arc<SessionCookie>) -> Self {
         Self {
             cookie: Arc::clone(cookie),
-            wanted,
+            routes,
         }
     }
 
-    fn presented(&self, headers: &HeaderMap) -> Vec<SessionToken> {
+    fn presented(&self, request: &Request) -> Tokens {
+        let headers = request.headers();
         let mut tokens = self.cookie.values(headers);
-        if self.wanted == Wanted::CookieOrHeader {
+        if Route::of(request.uri().path()) == Route::Check {
+            // Where h3 reads seals before it reads the cookie.
             tokens.extend(self.cookie.seals_in_header(headers));
         }
         tokens
     }
 }
 
-impl<S> Layer<S> for ReadSessionCookie {
-    type Service = WithSessionCookie<S>;
-
-    fn layer(&self, route: S) -> Self::Service {
-        WithSessionCookie {
-            reader: self.clone(),
-            route,
-        }
-    }
-}
-
-/// A route behind the middleware.
-#[derive(Clone)]
-pub(super) struct WithSessionCookie<S> {
-    reader: ReadSessionCookie,
-    route: S,
-}
-
-impl<S: Service<Request, Response = Response>> Service<Request> for WithSessionCookie<S> {
-    type Response = Response;
+impl<S: Service<Request>> Service<Request> for ReadSessionCookie<S> {
+    type Response = S::Response;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+    type Future = S::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.route.poll_ready(cx)
+        self.routes.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let tokens = self.reader.presented(request.headers());
-        if tokens.is_empty() && self.reader.wanted != Wanted::CookieIfAny {
-            return Either::Right(ready(Ok(ApiError::NoValidSession.into_response())));
+    fn call(&mut self, mut request: Request) -> S::Future {
+        let tokens = self.presented(&request);
+        if !tokens.is_empty() {
+            request.extensions_mut().insert(Presented(tokens));
         }
-        request.extensions_mut().insert(Presented(tokens));
-        Either::Left(self.route.call(request))
+        self.routes.call(request)
     }
 }

@@ -32,7 +32,7 @@ use axum::routing::any;
 use axum::{Router, middleware as axum_middleware};
 use secrecy::SecretString;
 use tower::Service;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use context::describe_current;
@@ -44,10 +44,11 @@ pub use route::{ANSWERS, ROUTES};
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 use cookie::SessionCookie;
-use edge::Edge;
+use edge::{Edge, Guarded};
 use error::ApiError;
-use middleware::{ReadSessionCookie, Wanted};
+use middleware::ReadSessionCookie;
 use openapi::Document;
+use origin::Shared;
 
 /// Largest body the admin listener reads, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -144,23 +145,23 @@ where
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .with_state(app.clone());
+    let routes = ReadSessionCookie::before(routes, &app.0.cookie);
     let routes = origin::refuse_foreign(routes, allowed_origins)?;
-    let guarded = edge::guard(routes, app.0.request_timeout);
-    let shared = origin::share(guarded, allowed_origins)?;
+    let guarded = Guarded::new(routes, app.0.request_timeout);
+    let shared = Shared::new(guarded, allowed_origins)?;
     Ok(Edge::new(shared, app, true))
 }
 
 /// The public routes, each with what the document says of it.
 fn public_routes(app: &App) -> OpenApiRouter<App> {
-    let reading = |wanted| ReadSessionCookie::new(&app.0.cookie, wanted);
-    let logout = routes!(logout::post).map(|to| to.route_layer(reading(Wanted::Cookie)));
-    let check = routes!(check::get).map(|to| to.route_layer(reading(Wanted::CookieOrHeader)));
-    let routes = OpenApiRouter::new().routes(logout).routes(check);
-    if !app.0.cookie.accepts_seals() {
-        return routes;
+    let routes = OpenApiRouter::new()
+        .routes(routes!(logout::post))
+        .routes(routes!(check::get));
+    if app.0.cookie.accepts_seals() {
+        routes.routes(routes!(logout::sign_out))
+    } else {
+        routes
     }
-    let sign_out = routes!(logout::sign_out);
-    routes.routes(sign_out.map(|to| to.route_layer(reading(Wanted::CookieIfAny))))
 }
 
 /// The admin listener: sessions for login backends and operators, health for whoever runs it.
@@ -201,7 +202,7 @@ where
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app.clone());
-    let guarded = edge::guard(routes, app.0.request_timeout);
+    let guarded = Guarded::new(routes, app.0.request_timeout);
     Edge::new(guarded, app, false)
 }
 

@@ -5,8 +5,6 @@
 //! tells browsers whose pages may read the answers; it blocks nothing.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,11 +12,13 @@ use axum::extract::Request;
 use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use tower::{Layer as _, Service};
-use tower_http::cors::{AllowHeaders, Cors, CorsLayer};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::cors::{AllowHeaders, CorsLayer};
 use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError};
 
+use super::HttpService;
 use super::context::X_REQUEST_ID;
 use super::error::ApiError;
 
@@ -45,61 +45,50 @@ pub(super) fn refuse_foreign<S>(
     Ok(csrf.with_rejection_response(refusal).layer(routes))
 }
 
-/// Lets pages of the allowed origins read the answers, and answers their preflights.
-pub(super) fn share<S: Clone>(
-    routes: S,
-    allowed_origins: &[String],
-) -> Result<Shared<S>, InvalidOrigin> {
-    let origins: Result<Vec<HeaderValue>, _> = allowed_origins
-        .iter()
-        .map(|origin| HeaderValue::try_from(origin).map_err(|_| InvalidOrigin(origin.clone())))
-        .collect();
-    let cors = CorsLayer::new()
-        .allow_origin(origins?)
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([X_REQUEST_ID])
-        .max_age(Duration::from_hours(2))
-        // The edge says `Vary: Origin` on every answer.
-        .vary::<[HeaderName; 0]>([]);
-    Ok(Shared {
-        shared: Arc::new(cors.layer(routes.clone())),
-        routes,
-    })
-}
-
-/// The routes twice: with CORS for browsers' cross-origin requests, without for all others, so
-/// that an `OPTIONS` that is no preflight reaches its route.
-#[derive(Clone)]
+/// Lets pages of the allowed origins read the answers, and answers their preflights. All that
+/// comes from no page goes straight to the routes, also an `OPTIONS` that is no preflight.
 pub(super) struct Shared<S> {
-    shared: Arc<Cors<S>>,
+    cors: CorsLayer,
     routes: S,
 }
 
-impl<S> Service<Request> for Shared<S>
-where
-    S: Service<Request, Response = Response<Body>, Error = Infallible> + Clone,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<<Cors<S> as Service<Request>>::Future, S::Future>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl<S> Shared<S> {
+    pub(super) fn new(routes: S, allowed_origins: &[String]) -> Result<Self, InvalidOrigin> {
+        let origins: Result<Vec<HeaderValue>, _> = allowed_origins
+            .iter()
+            .map(|origin| HeaderValue::try_from(origin).map_err(|_| InvalidOrigin(origin.clone())))
+            .collect();
+        let cors = CorsLayer::new()
+            .allow_origin(origins?)
+            .allow_credentials(true)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers([X_REQUEST_ID])
+            .max_age(Duration::from_hours(2))
+            // The edge says `Vary: Origin` on every answer.
+            .vary::<[HeaderName; 0]>([]);
+        Ok(Self { cors, routes })
     }
+}
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let headers = request.headers();
-        let is_options = request.method() == Method::OPTIONS;
-        let is_cross_origin = headers.contains_key(ORIGIN)
-            && (!is_options || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD));
-        if is_cross_origin {
-            Either::Left(Cors::clone(&self.shared).call(request))
-        } else {
-            Either::Right(self.routes.call(request))
+impl<S: HttpService<Body>> HttpService<Body> for Shared<S> {
+    fn answer(&self, request: Request) -> impl Future<Output = Response> {
+        if !is_cross_origin(&request) {
+            return Either::Left(self.routes.answer(request));
         }
+        let routes = service_fn(async |request| Ok(self.routes.answer(request).await));
+        let answered = self.cors.layer(routes).oneshot(request);
+        // Boxed, or every connection would have room for it.
+        let answer = Box::pin(answered.map(|Ok::<_, Infallible>(answer)| answer));
+        Either::Right(answer)
     }
+}
+
+fn is_cross_origin(request: &Request) -> bool {
+    let headers = request.headers();
+    headers.contains_key(ORIGIN)
+        && (request.method() != Method::OPTIONS
+            || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))
 }
 
 #[cfg(test)]
@@ -107,10 +96,8 @@ where
 mod tests {
     use axum::http::StatusCode;
     use axum::http::header::HOST;
-    use futures_util::FutureExt as _;
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use tower::{ServiceExt as _, service_fn};
 
     use super::*;
 

@@ -1,7 +1,6 @@
 //! What a presented value is worth before any store is asked: it may name a session of ours, or
 //! be a sealed session, or be nothing.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::sealed::{Opener, SEAL_PREFIX};
@@ -73,17 +72,4 @@ impl Seals {
             Credential::Sealed(session)
         }
     }
-}
-
-/// What the presented values are, in their order, equal ones once.
-pub(super) fn distinct<'a>(
-    tokens: &'a [SessionToken],
-    judge: impl Fn(&'a SessionToken) -> Credential,
-) -> Vec<Credential> {
-    let credentials = tokens.iter().map(judge);
-    if tokens.len() < 2 {
-        return credentials.collect();
-    }
-    let mut seen = HashSet::new();
-    credentials.filter(|one| seen.insert(one.clone())).collect()
 }

@@ -4,12 +4,13 @@
 //! line of every session it ends. It knows no HTTP and no particular store. It never retries
 //! and never caches: what the store says now is the answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::credential::{Credential, Seals, distinct};
+use super::credential::{Credential, Seals};
 use super::{
     Clock, Moment, Session, SessionId, SessionStore, SessionToken, StoreError, Timestamp, User,
 };
@@ -149,8 +150,14 @@ impl SessionManager {
     /// from idling out.
     pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Vouched>, StoreError> {
         let at = self.moment();
+        if let [only] = tokens {
+            return Ok(match self.judge(&self.credential(only, at), at).await? {
+                Verdict::Live(vouched) => Some(vouched),
+                Verdict::Unknown | Verdict::Barred => None,
+            });
+        }
         let credentials = self.credentials(tokens, at);
-        let verdicts = all(credentials.iter().map(|one| self.judge(one, at))).await;
+        let verdicts = join_all(credentials.iter().map(|one| self.judge(one, at))).await;
         let mut vouched: Option<Vouched> = None;
         for verdict in verdicts {
             match (verdict?, &vouched) {
@@ -204,8 +211,11 @@ impl SessionManager {
     /// another fails, and one that cannot be confirmed makes the whole an error.
     pub async fn revoke(&self, tokens: &[SessionToken]) -> Result<bool, StoreError> {
         let at = self.moment();
+        if let [only] = tokens {
+            return self.end(&self.credential(only, at), at).await;
+        }
         let credentials = self.credentials(tokens, at);
-        let ended = all(credentials.iter().map(|one| self.end(one, at))).await;
+        let ended = join_all(credentials.iter().map(|one| self.end(one, at))).await;
         ended.into_iter().try_fold(false, |any, one| Ok(any | one?))
     }
 
@@ -228,10 +238,15 @@ impl SessionManager {
         }
     }
 
+    /// What the presented values are, in their order, equal ones once.
     fn credentials(&self, tokens: &[SessionToken], at: Moment) -> Vec<Credential> {
-        distinct(tokens, |token| {
-            Credential::of(token, self.seals.as_ref(), at, self.lifetimes.session_ttl)
-        })
+        let mut seen = HashSet::new();
+        let credentials = tokens.iter().map(|token| self.credential(token, at));
+        credentials.filter(|one| seen.insert(one.clone())).collect()
+    }
+
+    fn credential(&self, token: &SessionToken, at: Moment) -> Credential {
+        Credential::of(token, self.seals.as_ref(), at, self.lifetimes.session_ttl)
     }
 
     /// Ends the session of this id; says whether it was live.
@@ -313,13 +328,5 @@ impl SessionManager {
             now: self.clock.now(),
             idle_timeout: self.lifetimes.idle_timeout,
         }
-    }
-}
-
-/// The outcomes of all futures, side by side. Nearly always it is one, which needs no juggling.
-async fn all<F: Future>(mut futures: impl ExactSizeIterator<Item = F>) -> Vec<F::Output> {
-    match (futures.len(), futures.next()) {
-        (1, Some(only)) => vec![only.await],
-        (_, first) => join_all(first.into_iter().chain(futures)).await,
     }
 }

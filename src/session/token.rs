@@ -32,9 +32,11 @@ impl SessionToken {
     /// [`MAX_TOKEN_BYTES`], or with a byte outside RFC 6265's `cookie-octet`.
     #[must_use]
     pub fn from_cookie_value(value: &[u8]) -> Option<Self> {
-        let legal = !value.is_empty()
-            && value.len() <= MAX_TOKEN_BYTES
-            && value.iter().copied().all(is_cookie_octet);
+        // Each byte is looked at, so that several can be at a time.
+        let octets = value
+            .iter()
+            .fold(true, |all, byte| all & is_cookie_octet(*byte));
+        let legal = octets && !value.is_empty() && value.len() <= MAX_TOKEN_BYTES;
         let text = legal.then(|| std::str::from_utf8(value).ok()).flatten()?;
         Some(Self(text.into()))
     }

@@ -7,11 +7,11 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use crate::deadline::within;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::session::{
     Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
@@ -41,14 +41,8 @@ impl<S> Instrumented<S> {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let begun = Instant::now();
-        let mut call = pin!(call);
-        // A call in memory is done at once, and needs no timer.
-        let outcome = match futures_util::poll!(call.as_mut()) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => tokio::time::timeout(self.timeout, call)
-                .await
-                .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::TimedOut, "timeout"))),
-        };
+        let late = || Err(StoreError::new(StoreErrorKind::TimedOut, "timeout"));
+        let outcome = within(self.timeout, pin!(call)).await.unwrap_or_else(late);
         let failure = outcome.as_ref().err().map(StoreError::class);
         self.metrics.store_call(operation, failure, begun.elapsed());
         outcome

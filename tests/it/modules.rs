@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of this crate that it may name.
-const RULE: [(&str, &[&str]); 8] = [
+const RULE: [(&str, &[&str]); 9] = [
     ("session", &[]),
     ("metrics", &[]),
-    ("store", &["metrics", "session"]),
-    ("http", &["metrics", "session"]),
+    ("deadline", &[]),
+    ("store", &["deadline", "metrics", "session"]),
+    ("http", &["deadline", "metrics", "session"]),
     ("config", &["http", "server", "session", "store"]),
     (
         "server",
