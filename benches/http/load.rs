@@ -23,6 +23,8 @@ pub struct Slice {
     pub p50: Duration,
     /// Its 99th percentile.
     pub p99: Duration,
+    /// The longest.
+    pub longest: Duration,
     /// The size of the first answer.
     pub answer_bytes: usize,
 }
@@ -50,28 +52,19 @@ impl Load {
 
     /// Sends each request once and checks how its answer begins.
     pub fn run(&self, requests: &[Vec<u8>], expected: &'static [u8]) -> Slice {
-        let answers = self.ask(requests, expected, |_| {});
-        let mut latencies: Vec<Duration> = answers.times.into_iter().flatten().collect();
-        latencies.sort();
-        Slice {
-            took: answers.took,
-            requests: requests.len(),
-            p50: latencies[latencies.len() / 2],
-            p99: latencies[latencies.len() * 99 / 100],
-            answer_bytes: answers.first_bytes,
-        }
+        self.ask(requests, expected, |_| {})
     }
 
-    /// Sends each request once and hands out the answers' bytes, in no particular order.
-    pub fn collect(&self, requests: &[Vec<u8>], expected: &'static [u8]) -> Vec<Vec<u8>> {
+    /// Sends each request once and hands out the answers' bytes too, in no particular order.
+    pub fn collect(&self, requests: &[Vec<u8>], expected: &'static [u8]) -> (Vec<Vec<u8>>, Slice) {
         let answers = std::sync::Mutex::new(Vec::with_capacity(requests.len()));
-        self.ask(requests, expected, |answer| {
+        let slice = self.ask(requests, expected, |answer| {
             answers.lock().unwrap().push(answer.to_vec());
         });
-        answers.into_inner().unwrap()
+        (answers.into_inner().unwrap(), slice)
     }
 
-    fn ask(&self, requests: &[Vec<u8>], expected: &'static [u8], each: impl Fn(&[u8])) -> Answers {
+    fn ask(&self, requests: &[Vec<u8>], expected: &'static [u8], each: impl Fn(&[u8])) -> Slice {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -85,12 +78,17 @@ impl Load {
             let clients = clients.map(|(stream, share)| converse(stream, share, expected, &each));
             let done = futures_util::future::join_all(clients).await;
             let took = begun.elapsed();
-            let first_bytes = done[0].1;
-            let times = done.into_iter().map(|(times, _)| times).collect();
-            Answers {
+            let answer_bytes = done[0].1;
+            let times = done.into_iter().flat_map(|(times, _)| times);
+            let mut latencies: Vec<Duration> = times.collect();
+            latencies.sort();
+            Slice {
                 took,
-                times,
-                first_bytes,
+                requests: requests.len(),
+                p50: latencies[latencies.len() / 2],
+                p99: latencies[latencies.len() * 99 / 100],
+                longest: latencies[latencies.len() - 1],
+                answer_bytes,
             }
         })
     }
@@ -111,12 +109,6 @@ pub fn request(method: &str, path: &str, token: Option<&str>) -> Vec<u8> {
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-struct Answers {
-    took: Duration,
-    times: Vec<Vec<Duration>>,
-    first_bytes: usize,
 }
 
 async fn converse(

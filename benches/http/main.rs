@@ -5,10 +5,14 @@
 //! load to core 1; slices alternate, so that whatever else the machine does hits both alike.
 //! Shown are medians over pairs of slices, with the smallest and largest ratio.
 //!
-//! `cargo bench --bench http -- --beside` shows instead what a check pays for others' logouts.
+//! More, each with a flag after `cargo bench --bench http --`:
 //!
-//! For instructions in user space, which no other load disturbs, run either server under
-//! callgrind; `cargo bench --bench http -- --instructions` does it and takes some minutes more.
+//! - `--instructions`: instructions in user space for each request, which no other load disturbs;
+//!   under callgrind, some minutes.
+//! - `--threads`: what a second worker thread is worth.
+//! - `--growth`: ten million sessions beside ten thousand, and while they expire; ten minutes and
+//!   two gigabytes.
+//! - `--beside`: what a check pays for others' durable logouts.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 #![expect(
@@ -23,9 +27,11 @@
 
 mod bare;
 mod beside;
+mod growth;
 mod instructions;
 mod load;
 mod servers;
+mod threads;
 
 use load::{Load, Slice, median, request};
 use servers::Server;
@@ -106,16 +112,18 @@ fn main() {
     if arguments.iter().any(|argument| argument == bare::FLAG) {
         return bare::run();
     }
-    if arguments
-        .iter()
-        .any(|argument| argument == "--instructions")
-    {
-        return instructions::report();
+    let reports: [(&str, fn()); 4] = [
+        ("--instructions", instructions::report),
+        ("--threads", threads::report),
+        ("--growth", growth::report),
+        ("--beside", beside::report),
+    ];
+    for (flag, report) in reports {
+        if arguments.iter().any(|argument| argument == flag) {
+            return report();
+        }
     }
-    if arguments.iter().any(|argument| argument == "--beside") {
-        return beside::report();
-    }
-    servers::pin(1);
+    servers::pin(&[1]);
     let service = Server::service(&ON_CORE_0, &[]);
     let bare = Server::myself(&ON_CORE_0, bare::FLAG);
     println!(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use super::load::Load;
+use super::load::{Load, Slice};
 
 const ADMIN_TOKEN: &str = "an-admin-token-for-benchmarks";
 
@@ -17,11 +17,29 @@ pub struct Server {
     admin: SocketAddr,
 }
 
-/// Keeps this thread, and those it starts, on one core.
-pub fn pin(core: usize) {
+/// Keeps this thread, and those it starts, on these cores.
+pub fn pin(to: &[usize]) {
     let mut cores = CpuSet::new();
-    cores.set(core);
+    for core in to {
+        cores.set(*core);
+    }
     sched_setaffinity(None, &cores).unwrap();
+}
+
+/// The processor time that the process of this number has used up to now, in user space and in
+/// the system for it.
+pub fn processor_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    let ticks = |place| -> u64 {
+        after_name
+            .split_whitespace()
+            .nth(place)
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    Duration::from_millis((ticks(11) + ticks(12)) * 1000 / rustix::param::clock_ticks_per_second())
 }
 
 impl Server {
@@ -72,17 +90,45 @@ impl Server {
 
     /// Tokens of `count` new sessions.
     pub fn issue(&self, count: usize) -> Vec<String> {
-        let body = r#"{"user":"bench"}"#;
-        let request = format!(
-            "POST /admin/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-             authorization: Bearer {ADMIN_TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let requests = vec![request.into_bytes(); count];
-        let connections = count.min(64);
-        let load = Load::new(self.admin).with_connections(connections);
-        let answers = load.collect(&requests, b"HTTP/1.1 201");
-        answers.iter().map(|answer| token_in(answer)).collect()
+        self.issue_each(&vec![r#"{"user":"bench"}"#.to_owned(); count], 64)
+            .0
+    }
+
+    /// Tokens of a new session for each of these requests' bodies, and how the asking went.
+    pub fn issue_each(&self, bodies: &[String], connections: usize) -> (Vec<String>, Slice) {
+        let requests = bodies.iter().map(|body| {
+            let length = body.len();
+            let head = format!(
+                "POST /admin/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                 authorization: Bearer {ADMIN_TOKEN}\r\ncontent-length: {length}\r\n\r\n"
+            );
+            (head + body).into_bytes()
+        });
+        let load = Load::new(self.admin).with_connections(connections.min(bodies.len()));
+        let requests: Vec<Vec<u8>> = requests.collect();
+        let (answers, slice) = load.collect(&requests, b"HTTP/1.1 201");
+        (
+            answers.iter().map(|answer| token_in(answer)).collect(),
+            slice,
+        )
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The memory it holds, in megabytes.
+    pub fn resident_megabytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes: u64 = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        kibibytes * 1024 / 1_000_000
     }
 
     /// Ends it as an operator would, so that a profiler writes what it has.
