@@ -39,7 +39,7 @@ pub(super) async fn get(
         .map_err(ApiError::store(Operation::Check))?
         .ok_or(ApiError::NoValidSession)?;
     let user = HeaderValue::try_from(vouched.user.as_str());
-    let id = HeaderValue::try_from(vouched.id.to_string());
+    let id = HeaderValue::try_from(vouched.id.to_hex().as_str());
     // A user or an id is always legal in a header: `User` and `SessionId` see to it.
     let (Ok(user), Ok(id)) = (user, id) else {
         return Err(ApiError::Internal);

@@ -33,13 +33,13 @@ impl RequestContext {
     /// The caller's request id if it sent a sane one (1 to 128 visible ASCII characters), else a
     /// new one; and the caller's trace, if it sent one.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(X_REQUEST_ID);
-        let sane = given.filter(|id| {
+        let sane = headers.get(X_REQUEST_ID).filter(|id| {
             (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
         });
-        let id = sane.cloned().unwrap_or_else(fresh_id);
-        let parent = TraceParent::of(headers);
-        Self { id, parent }
+        Self {
+            id: sane.cloned().unwrap_or_else(fresh_id),
+            parent: TraceParent::of(headers),
+        }
     }
 
     /// The request's id.

@@ -3,7 +3,7 @@
 //! [`SessionManager`](super::SessionManager) asks a [`Clock`] once per call and hands the answer
 //! down; stores never read a clock, so tests move time with [`ManualClock`] instead of sleeping.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,31 +43,30 @@ impl Timestamp {
 /// has one.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = i128::from(self.0) * 1_000_000;
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
-        let year = u16::try_from(moment.year()).unwrap_or_default();
-        write_digits(f, year, 4)?;
-        for (before, number) in [
-            ('-', u8::from(moment.month())),
-            ('-', moment.day()),
-            ('T', moment.hour()),
-            (':', moment.minute()),
-            (':', moment.second()),
+        let (seconds, millis) = (self.0.div_euclid(1000), self.0.rem_euclid(1000));
+        let moment = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| fmt::Error)?;
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (digits, number) in [
+            (0..4, i64::from(moment.year())),
+            (5..7, i64::from(u8::from(moment.month()))),
+            (8..10, i64::from(moment.day())),
+            (11..13, i64::from(moment.hour())),
+            (14..16, i64::from(moment.minute())),
+            (17..19, i64::from(moment.second())),
+            (20..23, millis),
         ] {
-            f.write_char(before)?;
-            write_digits(f, u16::from(number), 2)?;
+            put_decimal(&mut text[digits], number);
         }
-        f.write_char('.')?;
-        write_digits(f, moment.millisecond(), 3)?;
-        f.write_char('Z')
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
-fn write_digits(f: &mut fmt::Formatter<'_>, number: u16, count: u32) -> fmt::Result {
-    (0..count).rev().try_for_each(|place| {
-        let digit = number / 10_u16.pow(place) % 10;
-        f.write_char(char::from_digit(u32::from(digit), 10).unwrap_or('0'))
-    })
+/// Writes the last digits of `number`, as many as there is room for.
+fn put_decimal(digits: &mut [u8], mut number: i64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number.rem_euclid(10)).unwrap_or_default();
+        number = number.div_euclid(10);
+    }
 }
 
 fn whole_millis(span: Duration) -> i64 {

@@ -312,9 +312,10 @@ impl SessionManager {
 
     /// What every ended session leaves behind: one line, one count.
     fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
+        let session = session.to_hex();
         let user = user.map(User::as_str).unwrap_or_default();
         let reason = why.as_str();
-        tracing::info!(%session, user, reason, "session ended");
+        tracing::info!(session = session.as_str(), user, reason, "session ended");
         (self.observer)(SessionEvent::Ended(why));
     }
 

@@ -18,4 +18,4 @@ pub use manager::{
 };
 pub use record::{InvalidUser, Moment, SealedSession, Session, User};
 pub use store::{SessionStore, StoreError, StoreErrorKind};
-pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken, put_hex};
+pub use token::{HexId, InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken, put_hex};

@@ -96,13 +96,31 @@ impl SessionId {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// As it is written.
+    #[must_use]
+    pub fn to_hex(&self) -> HexId {
+        let mut digits = [0; 64];
+        put_hex(&mut digits, &self.0);
+        HexId(digits)
+    }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hex = [0; 64];
-        put_hex(&mut hex, &self.0);
-        f.write_str(std::str::from_utf8(&hex).unwrap_or_default())
+        f.write_str(self.to_hex().as_str())
+    }
+}
+
+/// The 64 digits of a [`SessionId`], for where a text is wanted and no `Display`.
+#[derive(Clone, Copy, Debug)]
+pub struct HexId([u8; 64]);
+
+impl HexId {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

@@ -72,8 +72,6 @@ fn json(
     target: &str,
     fields: &Fields,
 ) -> fmt::Result {
-    let mut message = String::with_capacity(fields.message.len() + 2);
-    push_quoted(&mut message, &fields.message);
     let pieces = [
         "{\"timestamp\":\"",
         now,
@@ -82,11 +80,13 @@ fn json(
         "\",\"target\":\"",
         target,
         "\",\"message\":",
-        &message,
-        &fields.rest,
-        "}\n",
     ];
-    pieces.iter().try_for_each(|piece| writer.write_str(piece))
+    pieces
+        .iter()
+        .try_for_each(|piece| writer.write_str(piece))?;
+    write_quoted(writer, &fields.message)?;
+    writer.write_str(&fields.rest)?;
+    writer.write_str("}\n")
 }
 
 /// An event's message, and its other fields as they stand in the line.
@@ -101,7 +101,8 @@ impl Fields {
         Self {
             shape,
             message: String::new(),
-            rest: String::with_capacity(256),
+            // An audit line fits.
+            rest: String::with_capacity(512),
         }
     }
 
@@ -111,12 +112,12 @@ impl Fields {
             return;
         }
         self.push_name(name);
-        let is_plain = text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'"');
-        match self.shape {
-            Shape::Human if is_plain => self.rest.push_str(text),
-            Shape::Human | Shape::Json => push_quoted(&mut self.rest, text),
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+        if self.shape == Shape::Human && text.bytes().all(is_plain) {
+            self.rest.push_str(text);
+        } else {
+            // Writing to a string does not fail.
+            let _ = write_quoted(&mut self.rest, text);
         }
     }
 
@@ -139,12 +140,17 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
+        if field.name() == "message" {
+            // Writing to a string does not fail.
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.add_text(field.name(), &format!("{value:?}"));
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => value.clone_into(&mut self.message),
+            "message" => self.message.push_str(value),
             name => self.add_text(name, value),
         }
     }
@@ -162,16 +168,17 @@ impl Visit for Fields {
     }
 }
 
-/// Appends `text` as a JSON string.
-fn push_quoted(line: &mut String, text: &str) {
+/// Writes `text` as a JSON string.
+fn write_quoted(to: &mut impl fmt::Write, text: &str) -> fmt::Result {
     let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-    if text.bytes().all(is_plain) {
-        line.push('"');
-        line.push_str(text);
-        line.push('"');
+    // Each byte is looked at, so that several can be at a time.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        to.write_str("\"")?;
+        to.write_str(text)?;
+        to.write_str("\"")
     } else {
         // A string always has a JSON form.
-        line.push_str(&serde_json::to_string(text).unwrap_or_default());
+        to.write_str(&serde_json::to_string(text).unwrap_or_default())
     }
 }
 
@@ -190,7 +197,7 @@ mod tests {
             "\u{e4}\u{1f600}\u{7f}\0",
         ] {
             let mut quoted = String::new();
-            push_quoted(&mut quoted, text);
+            write_quoted(&mut quoted, text).unwrap();
             assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
         }
     }
