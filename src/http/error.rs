@@ -5,7 +5,6 @@
 
 use std::error::Error;
 
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -13,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::json::json;
 use crate::session::{IssueError, StoreError, StoreErrorKind};
 
 /// What was being done when the store failed; decides what "failed" means to the client.
@@ -213,9 +213,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, message) = self.answer();
         self.log(status, message);
-        let mut response = (status, Json(Envelope::of(status, message))).into_response();
-        response.headers_mut().extend(self.header());
-        response
+        json(status, self.header(), &Envelope::of(status, message))
     }
 }
 

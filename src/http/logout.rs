@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::{HeaderName, SET_COOKIE};
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::context::to_the_end;
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
+use super::json::json;
 use super::middleware::Presented;
 use super::openapi::{LogoutAnswers, SESSIONS, SIGN_OUT, SignOutAnswers};
 use super::route::Route;
@@ -19,7 +20,9 @@ use crate::metrics::{LogoutOutcome, Metrics};
 use crate::session::SessionManager;
 
 /// An answer that makes the client forget its cookie.
-type Cleared<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
+fn cleared(cookie: &SessionCookie, body: &impl Serialize) -> Response {
+    json(StatusCode::OK, Some((SET_COOKIE, cookie.clearing())), body)
+}
 
 /// End every session presented
 ///
@@ -40,9 +43,9 @@ pub(super) async fn post(
     State(cookie): State<Arc<SessionCookie>>,
     State(metrics): State<Arc<Metrics>>,
     presented: Presented,
-) -> Result<Cleared<bool>, ApiError> {
+) -> Result<Response, ApiError> {
     let ended = end(sessions, metrics, Some(presented)).await?;
-    Ok(([(SET_COOKIE, cookie.clearing())], Json(ended)))
+    Ok(cleared(&cookie, &ended))
 }
 
 /// `{"loggedOut":true}`
@@ -70,10 +73,9 @@ pub(super) async fn sign_out(
     State(cookie): State<Arc<SessionCookie>>,
     State(metrics): State<Arc<Metrics>>,
     presented: Option<Presented>,
-) -> Result<Cleared<SignedOut>, ApiError> {
+) -> Result<Response, ApiError> {
     end(sessions, metrics, presented).await?;
-    let signed_out = SignedOut { logged_out: true };
-    Ok(([(SET_COOKIE, cookie.clearing())], Json(signed_out)))
+    Ok(cleared(&cookie, &SignedOut { logged_out: true }))
 }
 
 async fn end(

@@ -10,6 +10,7 @@ mod cookie;
 mod docs;
 mod edge;
 mod error;
+mod json;
 mod logout;
 mod middleware;
 mod openapi;

@@ -1,0 +1,28 @@
+//! JSON answers of the public listener.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+
+/// How many headers an answer may have, those that the edge and the router add included, without
+/// a second copy of all of them: a map that grows costs more than a session's look-up.
+const ROOM: usize = 8;
+
+/// An answer with this body, and a header of its own if it has one.
+pub(super) fn json(
+    status: StatusCode,
+    header: Option<(HeaderName, HeaderValue)>,
+    body: &impl Serialize,
+) -> Response {
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.extend(header);
+    // What is answered here are booleans and texts, which always have a JSON form.
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
