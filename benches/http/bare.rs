@@ -56,7 +56,7 @@ async fn logout(headers: HeaderMap) -> Response {
 }
 
 async fn check() -> Response {
-    let identity = [("remote-user", "bench"), ("remote-session", HASH)].map(ready);
+    let identity = [("remote-user", "00000000"), ("remote-session", HASH)].map(ready);
     (StatusCode::NO_CONTENT, identity, common()).into_response()
 }
 

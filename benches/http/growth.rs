@@ -82,7 +82,7 @@ impl Population {
             let bodies = batch.iter().map(|number| {
                 let user = number.wrapping_mul(2_654_435_761) % count.div_ceil(10);
                 let seconds = ttl(*number).as_secs();
-                format!(r#"{{"user":"user-{user}","ttlSeconds":{seconds}}}"#)
+                format!(r#"{{"user":"{user:08}","ttlSeconds":{seconds}}}"#)
             });
             let (issued, _) = server.issue_each(&bodies.collect::<Vec<_>>(), 64);
             let some = issued.into_iter().step_by(count.div_ceil(KEPT));
@@ -114,7 +114,7 @@ impl Population {
         let (mut longest, mut asked) = (Duration::ZERO, 0);
         let load = Load::new(self.server.public).with_connections(PROBES);
         while Instant::now() < end {
-            let bodies = vec![r#"{"user":"probe"}"#.to_owned(); REQUESTS / 10];
+            let bodies = vec![r#"{"user":"the-probe"}"#.to_owned(); REQUESTS / 10];
             let (tokens, issuing) = self.server.issue_each(&bodies, PROBES);
             let of = |method, path| -> Vec<Vec<u8>> {
                 tokens

@@ -88,10 +88,11 @@ impl Server {
         server
     }
 
-    /// Tokens of `count` new sessions.
+    /// Tokens of `count` new sessions, ten to a user.
     pub fn issue(&self, count: usize) -> Vec<String> {
-        self.issue_each(&vec![r#"{"user":"bench"}"#.to_owned(); count], 64)
-            .0
+        let users = (0..count).map(|number| number / 10);
+        let bodies = users.map(|user| format!(r#"{{"user":"{user:08}"}}"#));
+        self.issue_each(&bodies.collect::<Vec<_>>(), 64).0
     }
 
     /// Tokens of a new session for each of these requests' bodies, and how the asking went.

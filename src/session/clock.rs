@@ -46,26 +46,25 @@ impl fmt::Display for Timestamp {
         let (seconds, millis) = (self.0.div_euclid(1000), self.0.rem_euclid(1000));
         let moment = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| fmt::Error)?;
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        for (digits, number) in [
-            (0..4, i64::from(moment.year())),
-            (5..7, i64::from(u8::from(moment.month()))),
-            (8..10, i64::from(moment.day())),
-            (11..13, i64::from(moment.hour())),
-            (14..16, i64::from(moment.minute())),
-            (17..19, i64::from(moment.second())),
-            (20..23, millis),
-        ] {
-            put_decimal(&mut text[digits], number);
-        }
+        put_decimal(
+            &mut text[..4],
+            u16::try_from(moment.year()).unwrap_or_default(),
+        );
+        put_decimal(&mut text[5..7], u8::from(moment.month()).into());
+        put_decimal(&mut text[8..10], moment.day().into());
+        put_decimal(&mut text[11..13], moment.hour().into());
+        put_decimal(&mut text[14..16], moment.minute().into());
+        put_decimal(&mut text[17..19], moment.second().into());
+        put_decimal(&mut text[20..23], u16::try_from(millis).unwrap_or_default());
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
 /// Writes the last digits of `number`, as many as there is room for.
-fn put_decimal(digits: &mut [u8], mut number: i64) {
+fn put_decimal(digits: &mut [u8], mut number: u16) {
     for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number.rem_euclid(10)).unwrap_or_default();
-        number = number.div_euclid(10);
+        *digit = b"0123456789"[usize::from(number % 10)];
+        number /= 10;
     }
 }
 

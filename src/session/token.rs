@@ -126,11 +126,21 @@ impl HexId {
 
 /// Writes `bytes` as lower-case hex digits, two each; by hand, since every request pays for it.
 pub fn put_hex(digits: &mut [u8], bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const PAIRS: [[u8; 2]; 256] = hex_pairs();
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 0xF)];
+        pair.copy_from_slice(&PAIRS[usize::from(*byte)]);
     }
+}
+
+const fn hex_pairs() -> [[u8; 2]; 256] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 0xF]];
+        byte += 1;
+    }
+    pairs
 }
 
 impl fmt::Debug for SessionId {
