@@ -11,6 +11,9 @@ use super::servers::{Server, pin};
 const FEW: usize = 10_000;
 const MANY: usize = 10_000_000;
 
+/// Issued once all are swept, to see whether the memory is used again.
+const AGAIN: usize = 5_000_000;
+
 /// Sessions issued in one go.
 const BATCH: usize = 100_000;
 
@@ -65,6 +68,9 @@ pub fn report() {
         "until all are swept",
         begun + FIRST_EXPIRES + EXPIRY + SWEEPING,
     );
+    let again = Population::of(many.server, AGAIN, hour);
+    let megabytes = again.server.resident_megabytes();
+    println!("| after five million new ones | | | {megabytes} MB |");
 }
 
 /// A service, and some tokens of its live sessions.

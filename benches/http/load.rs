@@ -1,10 +1,11 @@
 //! The load: 64 keep-alive connections that each ask again as soon as they are answered.
 
-use std::net::SocketAddr;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -64,33 +65,102 @@ impl Load {
         (answers.into_inner().unwrap(), slice)
     }
 
+    /// One loop over all connections and nothing in between: the load must have time to spare,
+    /// or what it measures is itself.
     fn ask(&self, requests: &[Vec<u8>], expected: &'static [u8], each: impl Fn(&[u8])) -> Slice {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+        let share = requests.len().div_ceil(self.connections);
+        let mut clients: Vec<Client<'_>> = requests
+            .chunks(share)
+            .map(|share| Client::connect(self.address, share))
+            .collect();
+        let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
+        for (number, client) in (0..).zip(&clients) {
+            epoll::add(
+                &epoll,
+                &client.stream,
+                EventData::new_u64(number),
+                EventFlags::IN,
+            )
             .unwrap();
-        runtime.block_on(async {
-            let streams = (0..self.connections).map(|_| TcpStream::connect(self.address));
-            let streams = futures_util::future::try_join_all(streams).await.unwrap();
-            let share = requests.len().div_ceil(self.connections);
-            let begun = Instant::now();
-            let clients = streams.into_iter().zip(requests.chunks(share));
-            let clients = clients.map(|(stream, share)| converse(stream, share, expected, &each));
-            let done = futures_util::future::join_all(clients).await;
-            let took = begun.elapsed();
-            let answer_bytes = done[0].1;
-            let times = done.into_iter().flat_map(|(times, _)| times);
-            let mut latencies: Vec<Duration> = times.collect();
-            latencies.sort();
-            Slice {
-                took,
-                requests: requests.len(),
-                p50: latencies[latencies.len() / 2],
-                p99: latencies[latencies.len() * 99 / 100],
-                longest: latencies[latencies.len() - 1],
-                answer_bytes,
+        }
+        let begun = Instant::now();
+        let mut asking = clients.iter_mut().filter_map(Client::ask_next).count();
+        let mut ready = Vec::with_capacity(self.connections);
+        while asking > 0 {
+            ready.clear();
+            epoll::wait(&epoll, spare_capacity(&mut ready), None).unwrap();
+            for event in &ready {
+                let client = &mut clients[usize::try_from(event.data.u64()).unwrap()];
+                if client.hears_the_end() {
+                    client.check(expected);
+                    each(&client.answer);
+                    asking -= usize::from(client.ask_next().is_none());
+                }
             }
-        })
+        }
+        let took = begun.elapsed();
+        let mut latencies: Vec<Duration> = clients.iter().flat_map(|c| &c.times).copied().collect();
+        latencies.sort();
+        Slice {
+            took,
+            requests: requests.len(),
+            p50: latencies[latencies.len() / 2],
+            p99: latencies[latencies.len() * 99 / 100],
+            longest: latencies[latencies.len() - 1],
+            answer_bytes: clients[0].answer.len(),
+        }
+    }
+}
+
+/// A connection that asks again as soon as it is answered.
+struct Client<'a> {
+    stream: TcpStream,
+    requests: std::slice::Iter<'a, Vec<u8>>,
+    asked: Instant,
+    answer: Vec<u8>,
+    /// How long an answer is. Nearly always as long as the one before, so only another is read
+    /// closely.
+    length: Option<usize>,
+    times: Vec<Duration>,
+}
+
+impl<'a> Client<'a> {
+    fn connect(address: SocketAddr, requests: &'a [Vec<u8>]) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            requests: requests.iter(),
+            asked: Instant::now(),
+            answer: Vec::with_capacity(4096),
+            length: None,
+            times: Vec::with_capacity(requests.len()),
+        }
+    }
+
+    /// Sends the next request, if there is another.
+    fn ask_next(&mut self) -> Option<()> {
+        let request = self.requests.next()?;
+        self.answer.clear();
+        self.asked = Instant::now();
+        self.stream.write_all(request).unwrap();
+        Some(())
+    }
+
+    /// Reads what has come; says whether the answer is complete.
+    fn hears_the_end(&mut self) -> bool {
+        let read = rustix::io::read(&self.stream, spare_capacity(&mut self.answer)).unwrap();
+        assert_ne!(read, 0, "closed");
+        if self.length != Some(self.answer.len()) {
+            self.length = length_of_answer(&self.answer);
+        }
+        self.length == Some(self.answer.len())
+    }
+
+    fn check(&mut self, expected: &[u8]) {
+        self.times.push(self.asked.elapsed());
+        let shown = || String::from_utf8_lossy(&self.answer).into_owned();
+        assert!(self.answer.starts_with(expected), "{}", shown());
     }
 }
 
@@ -109,36 +179,6 @@ pub fn request(method: &str, path: &str, token: Option<&str>) -> Vec<u8> {
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-async fn converse(
-    mut stream: TcpStream,
-    requests: &[Vec<u8>],
-    expected: &'static [u8],
-    each: &impl Fn(&[u8]),
-) -> (Vec<Duration>, usize) {
-    stream.set_nodelay(true).unwrap();
-    let mut times = Vec::with_capacity(requests.len());
-    let mut buffer = Vec::with_capacity(4096);
-    let mut length = None;
-    for request in requests {
-        let begun = Instant::now();
-        stream.write_all(request).await.unwrap();
-        buffer.clear();
-        // Nearly always one answer is as long as the one before, so only another is read closely:
-        // the load must have time to spare, or what it measures is itself.
-        while buffer.is_empty() || length != Some(buffer.len()) {
-            assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0, "closed");
-            if length != Some(buffer.len()) {
-                length = length_of_answer(&buffer);
-            }
-        }
-        times.push(begun.elapsed());
-        let shown = || String::from_utf8_lossy(&buffer).into_owned();
-        assert!(buffer.starts_with(expected), "{}", shown());
-        each(&buffer);
-    }
-    (times, length.unwrap_or_default())
 }
 
 /// How long the answer that begins like this is in all, once its head is complete.

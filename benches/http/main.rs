@@ -10,8 +10,8 @@
 //! - `--instructions`: instructions in user space for each request, which no other load disturbs;
 //!   under callgrind, some minutes.
 //! - `--threads`: what a second worker thread is worth.
-//! - `--growth`: ten million sessions beside ten thousand, and while they expire; ten minutes and
-//!   two gigabytes.
+//! - `--growth`: ten million sessions beside ten thousand, and while they expire; a quarter of an
+//!   hour and two gigabytes.
 //! - `--beside`: what a check pays for others' durable logouts.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]

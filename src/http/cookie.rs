@@ -20,7 +20,7 @@ use crate::session::SessionToken;
 use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, trimmed_as_h3_does};
 
 /// The tokens of a request; hardly any has more than one.
-pub(super) type Tokens = SmallVec<[SessionToken; 1]>;
+pub type Tokens = SmallVec<[SessionToken; 1]>;
 
 /// The session cookie's name and attributes, as configured.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct CookieSettings {
 
 /// Reads, issues and clears the session cookie.
 #[derive(Debug)]
-pub(super) struct SessionCookie {
+pub struct SessionCookie {
     settings: CookieSettings,
     clearing: HeaderValue,
     seal_header: Option<HeaderName>,
@@ -50,7 +50,7 @@ pub(super) struct SessionCookie {
 
 impl SessionCookie {
     /// Fails if the settings cannot be put in a header; `config` lets no such settings through.
-    pub(super) fn new(settings: CookieSettings) -> Result<Self, axum::http::Error> {
+    pub fn new(settings: CookieSettings) -> Result<Self, axum::http::Error> {
         let seal_header = format!("x-{}-session", settings.name);
         let seal_header = HeaderName::try_from(seal_header.to_ascii_lowercase())?;
         let mut cookie = with_attributes(&settings, String::new());
@@ -89,7 +89,7 @@ impl SessionCookie {
 
     /// The legal values of all cookies of the name, over all `Cookie` headers, as they came;
     /// seals among them as h3 reads them.
-    pub(super) fn values(&self, headers: &HeaderMap) -> Tokens {
+    pub fn values(&self, headers: &HeaderMap) -> Tokens {
         let lines = headers.get_all(COOKIE).into_iter();
         let pairs = lines.flat_map(|line| pairs(line.as_bytes()));
         pairs.filter_map(|pair| self.value(pair)).collect()

@@ -37,14 +37,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use context::describe_current;
-pub use cookie::CookieSettings;
+pub use cookie::{CookieSettings, SessionCookie, Tokens};
 pub use origin::InvalidOrigin;
 pub use refusal::Refusal;
 pub use route::{ANSWERS, ROUTES};
 
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
-use cookie::SessionCookie;
 use edge::{Edge, Guarded};
 use error::ApiError;
 use middleware::ReadSessionCookie;
