@@ -1,108 +1,92 @@
-//! How an event becomes a line. By hand and into one string, since every ended session leaves one.
+//! How an event becomes a line. By hand and in one go, since every ended session leaves one.
 
 use std::fmt::{self, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 
 use super::DescribeRequest;
+use super::sink::Sink;
 use crate::session::{Clock as _, SystemClock};
+
+/// Room for an audit line.
+const USUAL_BYTES: usize = 512;
 
 /// Whom lines are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    Human,
+    Human { has_colors: bool },
     Json,
 }
 
-/// Makes the lines.
+/// Makes the lines and hands them on.
 pub(super) struct Lines {
     pub(super) shape: Shape,
     pub(super) describe_request: DescribeRequest,
+    pub(super) sink: Sink,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut fields = Fields::new(self.shape);
-        event.record(&mut fields);
-        (self.describe_request)(&mut |name, value| fields.add_text(name, value));
-        let now = SystemClock.now().to_string();
-        let level = *event.metadata().level();
-        match self.shape {
-            Shape::Human => human(&mut writer, &now, level, &fields),
-            Shape::Json => json(&mut writer, &now, level, event.metadata().target(), &fields),
-        }
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut line = Line::begin(self.shape, event);
+        event.record(&mut line);
+        (self.describe_request)(&mut |name, value| line.add_text(name, value));
+        self.sink.add(line.end().as_bytes());
     }
 }
 
-fn human(writer: &mut Writer<'_>, now: &str, level: Level, fields: &Fields) -> fmt::Result {
-    let color = match level {
-        Level::ERROR => "31",
-        Level::WARN => "33",
-        Level::INFO => "32",
-        _ => "34",
-    };
-    let Fields { message, rest, .. } = fields;
-    if writer.has_ansi_escapes() {
-        writeln!(
-            writer,
-            "\x1b[2m{now}\x1b[0m \x1b[{color}m{level:>5}\x1b[0m {message}\x1b[2m{rest}\x1b[0m"
-        )
-    } else {
-        writeln!(writer, "{now} {level:>5} {message}{rest}")
-    }
-}
-
-fn json(
-    writer: &mut Writer<'_>,
-    now: &str,
-    level: Level,
-    target: &str,
-    fields: &Fields,
-) -> fmt::Result {
-    let pieces = [
-        "{\"timestamp\":\"",
-        now,
-        "\",\"level\":\"",
-        level.as_str(),
-        "\",\"target\":\"",
-        target,
-        "\",\"message\":",
-    ];
-    pieces
-        .iter()
-        .try_for_each(|piece| writer.write_str(piece))?;
-    write_quoted(writer, &fields.message)?;
-    writer.write_str(&fields.rest)?;
-    writer.write_str("}\n")
-}
-
-/// An event's message, and its other fields as they stand in the line.
-struct Fields {
+/// A line that is being written: what is said of every event, its message, its other fields.
+struct Line {
     shape: Shape,
-    message: String,
-    rest: String,
+    text: String,
 }
 
-impl Fields {
-    fn new(shape: Shape) -> Self {
-        Self {
-            shape,
-            message: String::new(),
-            // An audit line fits.
-            rest: String::with_capacity(512),
+impl Line {
+    fn begin(shape: Shape, event: &Event<'_>) -> Self {
+        let text = String::with_capacity(USUAL_BYTES);
+        let mut line = Self { shape, text };
+        let now = SystemClock.now();
+        let level = *event.metadata().level();
+        match shape {
+            Shape::Json => {
+                let target = event.metadata().target();
+                line.push(format_args!("{{\"timestamp\":\"{now}\""));
+                line.add_text("level", level.as_str());
+                line.add_text("target", target);
+            }
+            Shape::Human { has_colors: false } => line.push(format_args!("{now} {level:>5}")),
+            Shape::Human { has_colors: true } => {
+                let color = color_of(level);
+                line.push(format_args!(
+                    "\x1b[2m{now}\x1b[0m \x1b[{color}m{level:>5}\x1b[0m"
+                ));
+            }
+        }
+        line
+    }
+
+    fn end(mut self) -> String {
+        self.text.push_str(match self.shape {
+            Shape::Json => "}\n",
+            Shape::Human { has_colors: false } => "\n",
+            Shape::Human { has_colors: true } => "\x1b[0m\n",
+        });
+        self.text
+    }
+
+    /// The macros of `tracing` put the message before all other fields.
+    fn add_message(&mut self, message: fmt::Arguments<'_>) {
+        match self.shape {
+            Shape::Json => match message.as_str() {
+                Some(message) => self.add_text("message", message),
+                None => self.add_text("message", &message.to_string()),
+            },
+            Shape::Human { has_colors } => {
+                self.push(format_args!(" {message}"));
+                self.text.push_str(if has_colors { "\x1b[2m" } else { "" });
+            }
         }
     }
 
@@ -113,44 +97,45 @@ impl Fields {
         }
         self.push_name(name);
         let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
-        if self.shape == Shape::Human && text.bytes().all(is_plain) {
-            self.rest.push_str(text);
+        if self.shape != Shape::Json && text.bytes().all(is_plain) {
+            self.text.push_str(text);
         } else {
-            // Writing to a string does not fail.
-            let _ = write_quoted(&mut self.rest, text);
+            push_quoted(&mut self.text, text);
         }
     }
 
     fn add_plain(&mut self, name: &str, value: impl fmt::Display) {
         self.push_name(name);
-        // Writing to a string does not fail.
-        let _ = write!(self.rest, "{value}");
+        self.push(format_args!("{value}"));
     }
 
     fn push_name(&mut self, name: &str) {
         let (before, after) = match self.shape {
-            Shape::Human => (" ", "="),
+            Shape::Human { .. } => (" ", "="),
             Shape::Json => (",\"", "\":"),
         };
-        self.rest.push_str(before);
-        self.rest.push_str(name);
-        self.rest.push_str(after);
+        self.text.push_str(before);
+        self.text.push_str(name);
+        self.text.push_str(after);
+    }
+
+    fn push(&mut self, text: fmt::Arguments<'_>) {
+        // Writing to a string does not fail.
+        let _ = self.text.write_fmt(text);
     }
 }
 
-impl Visit for Fields {
+impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // Writing to a string does not fail.
-            let _ = write!(self.message, "{value:?}");
-        } else {
-            self.add_text(field.name(), &format!("{value:?}"));
+        match field.name() {
+            "message" => self.add_message(format_args!("{value:?}")),
+            name => self.add_text(name, &format!("{value:?}")),
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => self.message.push_str(value),
+            "message" => self.add_message(format_args!("{value}")),
             name => self.add_text(name, value),
         }
     }
@@ -168,17 +153,26 @@ impl Visit for Fields {
     }
 }
 
-/// Writes `text` as a JSON string.
-fn write_quoted(to: &mut impl fmt::Write, text: &str) -> fmt::Result {
+const fn color_of(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "31",
+        Level::WARN => "33",
+        Level::INFO => "32",
+        _ => "34",
+    }
+}
+
+/// Appends `text` as a JSON string.
+fn push_quoted(line: &mut String, text: &str) {
     let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
     // Each byte is looked at, so that several can be at a time.
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        to.write_str("\"")?;
-        to.write_str(text)?;
-        to.write_str("\"")
+        line.push('"');
+        line.push_str(text);
+        line.push('"');
     } else {
         // A string always has a JSON form.
-        to.write_str(&serde_json::to_string(text).unwrap_or_default())
+        line.push_str(&serde_json::to_string(text).unwrap_or_default());
     }
 }
 
@@ -197,7 +191,7 @@ mod tests {
             "\u{e4}\u{1f600}\u{7f}\0",
         ] {
             let mut quoted = String::new();
-            write_quoted(&mut quoted, text).unwrap();
+            push_quoted(&mut quoted, text);
             assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
         }
     }

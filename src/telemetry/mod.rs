@@ -32,22 +32,21 @@ pub fn start(
 ) -> io::Result<FlushAtEnd> {
     let is_terminal = io::stderr().is_terminal();
     let shape = match format {
-        LogFormat::Auto if is_terminal => Shape::Human,
-        LogFormat::Human => Shape::Human,
-        LogFormat::Auto | LogFormat::Json => Shape::Json,
+        LogFormat::Auto if !is_terminal => Shape::Json,
+        LogFormat::Json => Shape::Json,
+        LogFormat::Auto | LogFormat::Human => Shape::Human {
+            has_colors: is_terminal,
+        },
     };
+    let (sink, flush) = Sink::start()?;
     let lines = Lines {
         shape,
         describe_request,
+        sink,
     };
-    let (sink, flush) = Sink::start()?;
-    let layer = tracing_subscriber::fmt::layer()
-        .event_format(lines)
-        .with_ansi(shape == Shape::Human && is_terminal)
-        .with_writer(sink);
     tracing_subscriber::registry()
         .with(filter)
-        .with(layer)
+        .with(lines)
         .init();
 
     panic::set_hook(Box::new(|info| {

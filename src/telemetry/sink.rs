@@ -7,13 +7,12 @@
 //! (`SIGKILL`) takes the lines of its last few milliseconds with it; any other end flushes them.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines are gathered before they are written.
 const GATHERING: Duration = Duration::from_millis(5);
@@ -44,7 +43,7 @@ struct Shared {
     flushing: Condvar,
 }
 
-/// Where lines are put. Each call to `write` must be whole lines.
+/// Where lines are put.
 #[derive(Clone, Copy)]
 pub(super) struct Sink(&'static Shared);
 
@@ -66,6 +65,11 @@ impl Sink {
         let named = std::thread::Builder::new().name("log".to_owned());
         named.spawn(|| shared.write_for_ever(stderr))?;
         Ok((Self(shared), FlushAtEnd(())))
+    }
+
+    /// Takes a line; waits for room if there is none.
+    pub(super) fn add(self, line: &[u8]) {
+        self.0.add(line);
     }
 }
 
@@ -117,7 +121,7 @@ impl Shared {
         self.buffer.lock()
     }
 
-    fn add(&self, lines: &[u8]) {
+    fn add(&self, line: &[u8]) {
         let mut buffer = self.buffer.lock();
         if buffer.waiting.len() > MOST && !buffer.is_stalled {
             let is_full = |buffer: &mut Buffer| buffer.waiting.len() > MOST;
@@ -128,29 +132,10 @@ impl Shared {
             buffer.lost += 1;
             return;
         }
-        buffer.waiting.extend_from_slice(lines);
+        buffer.waiting.extend_from_slice(line);
         if !buffer.is_at_work {
             buffer.is_at_work = true;
             self.filled.notify_one();
         }
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.0.add(lines);
-        Ok(lines.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Sink {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        *self
     }
 }
