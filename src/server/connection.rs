@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::shutdown::Stage;
-use super::watch::{Phase, Watch, Watched};
+use super::watch::{Phase, REST_AFTER, Watch, Watched};
 use super::{Limits, Shutdown};
 use crate::http::HttpService;
 
@@ -24,6 +25,11 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 
+/// A connection is first looked at this long after its first request has begun to come in, and
+/// then at intervals twice as long each time: most have said all they will for now by then, and
+/// those that have not are busy ones, which should not be looked at often.
+const FIRST_LOOK: Duration = REST_AFTER;
+
 /// How long a client may go on talking after our last word.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -31,8 +37,9 @@ const LINGER: Duration = Duration::from_secs(1);
 enum End {
     /// All has been said.
     Said,
-    /// Nothing is being said; there may be more later.
-    Idle,
+    /// Nothing is being said; there may be more later. With what came of the next request in one
+    /// breath with the last.
+    Idle(Bytes),
     /// A deadline passed.
     Late,
     /// The service's own end cut a request short.
@@ -50,8 +57,20 @@ where
     S: HttpService<Incoming>,
 {
     let watch = Watch::new();
+    let mut left_over = Bytes::new();
+    let mut first_byte = [0];
     loop {
-        match serve_requests(&mut stream, &*service, &watch, &limits, &mut shutdown).await {
+        if left_over.is_empty() {
+            tokio::select! {
+                biased;
+                // Looked for, since tokio takes a new connection to be readable until it is not.
+                _ = stream.peek(&mut first_byte) => {}
+                () = sleep_until(watch.latest(&limits)) => return false,
+                () = shutdown.reached(Stage::Closing) => return false,
+            }
+        }
+        let mut watched = Watched::new(&mut stream, &watch, std::mem::take(&mut left_over));
+        match serve_requests(&mut watched, &*service, &watch, &limits, &mut shutdown).await {
             End::Said => {
                 tokio::select! {
                     () = see_off(stream) => {}
@@ -59,15 +78,7 @@ where
                 }
                 return false;
             }
-            End::Idle => {
-                let latest = watch.since() + limits.keep_alive_timeout;
-                tokio::select! {
-                    biased;
-                    _ = stream.readable() => {}
-                    () = sleep_until(latest) => return false,
-                    () = shutdown.reached(Stage::Closing) => return false,
-                }
-            }
+            End::Idle(head) => left_over = head,
             End::Late => return false,
             End::Cut => return true,
         }
@@ -76,12 +87,10 @@ where
 
 /// Lets hyper serve the connection for as long as something is being said.
 ///
-/// hyper holds two buffers of 8 KiB for a connection, and nobody but hyper can tell an idle
-/// client from one that has sent half a head right behind its last request. So a connection on
-/// which nothing has happened for as long as a head may take is taken out of hyper's hands: if
-/// there are bytes left over, they are a head that is late; if not, it can rest without hyper.
+/// hyper holds two buffers of 8 KiB for a connection, so one that falls silent is taken out of
+/// its hands, and rests without. What hyper has read and not used goes along: it begins a head.
 async fn serve_requests<S>(
-    stream: &mut TcpStream,
+    stream: &mut Watched<'_>,
     service: &S,
     watch: &Watch,
     limits: &Limits,
@@ -111,10 +120,7 @@ where
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(
-            TokioIo::new(Watched::new(stream, watch)),
-            service_fn(answer),
-        );
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
     let mut awaited = Stage::Closing;
 
     // No phase is shorter than this, so looking this often misses no deadline.
@@ -122,7 +128,8 @@ where
         .header_timeout
         .min(limits.request_timeout)
         .min(limits.keep_alive_timeout);
-    let mut next_look = pin!(sleep_until(Instant::now() + shortest));
+    let mut pause = FIRST_LOOK.min(shortest);
+    let mut next_look = pin!(sleep_until(Instant::now() + pause));
     loop {
         tokio::select! {
             biased;
@@ -144,11 +151,17 @@ where
         let deadline = watch.deadline(limits, is_closing);
         let now = Instant::now();
         if deadline <= now {
-            let may_rest = watch.phase() == Phase::Idle && !is_closing;
-            let is_idle = may_rest && connection.into_parts().read_buf.is_empty();
-            return if is_idle { End::Idle } else { End::Late };
+            if watch.phase() != Phase::Idle || is_closing {
+                return End::Late;
+            }
+            let left_over = connection.into_parts().read_buf;
+            if !left_over.is_empty() {
+                watch.begin_head();
+            }
+            return End::Idle(left_over);
         }
-        next_look.as_mut().reset(deadline.min(now + shortest));
+        pause = shortest.min(pause * 2);
+        next_look.as_mut().reset(deadline.min(now + pause));
     }
 }
 

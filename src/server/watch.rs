@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -38,6 +39,9 @@ pub(super) enum Phase {
     /// Answered, and waiting for the next request.
     Idle = 4,
 }
+
+/// How long after an answer a connection is put to rest.
+pub(super) const REST_AFTER: Duration = Duration::from_millis(20);
 
 /// While shutting down, a head that has begun gets this long.
 const LAST_HEAD: Duration = Duration::from_secs(1);
@@ -98,8 +102,15 @@ impl Watch {
         }
     }
 
+    /// What came with the last request turns out to begin the next one's head: it has been coming
+    /// in for as long as the connection seemed idle.
+    pub(super) fn begin_head(&self) {
+        let now = self.now.load(Ordering::Relaxed) & !0b111 | Phase::Head as u64;
+        self.now.store(now, Ordering::Relaxed);
+    }
+
     /// When the present phase began.
-    pub(super) fn since(&self) -> Instant {
+    fn since(&self) -> Instant {
         self.began + Duration::from_millis(self.now.load(Ordering::Relaxed) >> 3)
     }
 
@@ -109,12 +120,22 @@ impl Watch {
             Phase::Silent | Phase::Idle if closing => Duration::ZERO,
             Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
             Phase::Silent | Phase::Head => limits.header_timeout,
-            // An idle connection that is not over by then is put to rest.
-            Phase::Idle => limits.header_timeout.min(limits.keep_alive_timeout),
+            // Not the end of an idle connection, but of hyper's care for it.
+            Phase::Idle => REST_AFTER.min(limits.keep_alive_timeout),
             Phase::Request => limits.request_timeout + GRACE,
             Phase::Answer => limits.request_timeout,
         };
         self.since() + most
+    }
+
+    /// When a connection at rest has rested too long: one that has never said anything is as late
+    /// as one that dribbles its head.
+    pub(super) fn latest(&self, limits: &Limits) -> Instant {
+        self.since()
+            + match self.phase() {
+                Phase::Silent => limits.header_timeout,
+                _ => limits.keep_alive_timeout,
+            }
     }
 }
 
@@ -130,11 +151,17 @@ fn coarse_millis() -> u64 {
 pub(super) struct Watched<'a> {
     stream: &'a mut TcpStream,
     watch: &'a Watch,
+    /// What has been read before, and comes first.
+    left_over: Bytes,
 }
 
 impl<'a> Watched<'a> {
-    pub(super) const fn new(stream: &'a mut TcpStream, watch: &'a Watch) -> Self {
-        Self { stream, watch }
+    pub(super) const fn new(stream: &'a mut TcpStream, watch: &'a Watch, left_over: Bytes) -> Self {
+        Self {
+            stream,
+            watch,
+            left_over,
+        }
     }
 
     /// Writes `said` if it is a refusal that hyper makes without asking the service: an error
@@ -164,6 +191,11 @@ impl AsyncRead for Watched<'_> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.left_over.is_empty() {
+            let length = self.left_over.len().min(buf.remaining());
+            buf.put_slice(&self.left_over.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut *self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {

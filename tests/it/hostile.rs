@@ -271,6 +271,21 @@ fn a_client_that_first_sends_its_whole_body_still_gets_its_answer() {
 }
 
 #[test]
+fn a_head_that_begins_right_behind_a_request_may_be_completed_later() {
+    let service = Service::start();
+    let ask = Ask::get("/api/auth/check").bytes();
+    for split in [1, ask.len() / 2, ask.len() - 1] {
+        let mut connection = Connection::open(service.public);
+        connection.write(&[&ask[..], &ask[..split]].concat());
+        assert_eq!(connection.answer_to("GET").status, 401);
+        // By now the connection is at rest.
+        std::thread::sleep(Duration::from_millis(100));
+        connection.write(&ask[split..]);
+        assert_eq!(connection.answer_to("GET").status, 401);
+    }
+}
+
+#[test]
 fn half_closed_clients_get_all_their_answers() {
     let service = Service::start();
     for _ in 0..20 {
