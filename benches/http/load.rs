@@ -58,16 +58,19 @@ impl Load {
 
     /// Sends each request once and hands out the answers' bytes too, in no particular order.
     pub fn collect(&self, requests: &[Vec<u8>], expected: &'static [u8]) -> (Vec<Vec<u8>>, Slice) {
-        let answers = std::sync::Mutex::new(Vec::with_capacity(requests.len()));
-        let slice = self.ask(requests, expected, |answer| {
-            answers.lock().unwrap().push(answer.to_vec());
-        });
-        (answers.into_inner().unwrap(), slice)
+        let mut answers = Vec::with_capacity(requests.len());
+        let slice = self.ask(requests, expected, |answer| answers.push(answer.to_vec()));
+        (answers, slice)
     }
 
     /// One loop over all connections and nothing in between: the load must have time to spare,
     /// or what it measures is itself.
-    fn ask(&self, requests: &[Vec<u8>], expected: &'static [u8], each: impl Fn(&[u8])) -> Slice {
+    fn ask(
+        &self,
+        requests: &[Vec<u8>],
+        expected: &'static [u8],
+        mut each: impl FnMut(&[u8]),
+    ) -> Slice {
         let share = requests.len().div_ceil(self.connections);
         let mut clients: Vec<Client<'_>> = requests
             .chunks(share)

@@ -1,4 +1,4 @@
-//! JSON answers of the public listener.
+//! The JSON answers that must be cheap: the public listener's, and all errors.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};

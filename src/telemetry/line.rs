@@ -79,10 +79,7 @@ impl Line {
     /// The macros of `tracing` put the message before all other fields.
     fn add_message(&mut self, message: fmt::Arguments<'_>) {
         match self.shape {
-            Shape::Json => match message.as_str() {
-                Some(message) => self.add_text("message", message),
-                None => self.add_text("message", &message.to_string()),
-            },
+            Shape::Json => self.add_text("message", &message.to_string()),
             Shape::Human { has_colors } => {
                 self.push(format_args!(" {message}"));
                 self.text.push_str(if has_colors { "\x1b[2m" } else { "" });

@@ -67,7 +67,7 @@ impl Sink {
         Ok((Self(shared), FlushAtEnd(())))
     }
 
-    /// Takes a line; waits for room if there is none.
+    /// Takes a line; waits for room if there is none, but for no reader that has stalled.
     pub(super) fn add(self, line: &[u8]) {
         self.0.add(line);
     }

@@ -2,11 +2,12 @@
 //! hold it up.
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::faulty::{Fault, FaultyService};
+use crate::support::ports::free_address;
 use crate::support::service::binary;
 use crate::support::{Ask, Connection, Service, assert_envelope, wait_until};
 
@@ -238,13 +239,7 @@ fn under_load_no_answer_is_cut_off() {
 #[test]
 fn no_log_level_makes_the_service_end_or_deaf_to_signals() {
     for level in ["off", "error", "warn", "neptun_auth=off", "trace"] {
-        let free = || {
-            TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-        };
-        let (public, admin) = (free(), free());
+        let (public, admin) = (free_address(), free_address());
         let mut command = binary();
         command.args(["--log", level, "--listen", &public.to_string()]);
         command.args(["--admin-listen", &admin.to_string()]);
