@@ -25,11 +25,12 @@
 //!
 //! ```text
 //! main     -> server, config, telemetry, http, healthcheck
-//! server   -> config, telemetry, http, store, session, metrics
+//! server   -> config, telemetry, http, store, session, metrics, rate_limit
 //! config   -> the plain settings structs of server, http, store, session
-//! http     -> session, metrics, deadline
-//! store    -> session, metrics, deadline
-//! session, metrics, deadline, healthcheck -> nothing of ours
+//! http     -> session, metrics, deadline, rate_limit
+//! store    -> session, metrics, deadline, rate_limit
+//! session  -> deadline, rate_limit
+//! metrics, deadline, rate_limit, healthcheck -> nothing of ours
 //! telemetry -> how the config says that log lines look, the session's clock
 //! ```
 //!
@@ -47,6 +48,7 @@ mod deadline;
 pub mod healthcheck;
 pub mod http;
 pub mod metrics;
+mod rate_limit;
 pub mod server;
 pub mod session;
 pub mod store;

@@ -10,22 +10,20 @@ use axum::http::StatusCode;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::connection::{converse, see_off};
 use super::shutdown::Stage;
 use super::{Limits, Shutdown};
 use crate::http::{HttpService, Refusal};
 use crate::metrics::{Listener, Metrics, OpenConnection};
+use crate::rate_limit::RateLimit;
 
 /// How long to leave a listener alone that has run out of descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(100);
 
 /// How long connections get to leave once the service is over.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-
-/// How often the log hears of the same shortage.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many clients over the cap are seen off gently at a time. Each holds a descriptor that
 /// `descriptors` has set aside.
@@ -75,9 +73,9 @@ where
         )),
         lobby: Arc::new(Semaphore::new(LOBBY)),
         cut: Arc::default(),
-        full: Complaint::default(),
+        full: RateLimit::default(),
     };
-    let mut out_of_descriptors = Complaint::default();
+    let out_of_descriptors = RateLimit::default();
     loop {
         let accepted = tokio::select! {
             () = shutdown.reached(Stage::Draining) => break,
@@ -87,8 +85,8 @@ where
             Ok((stream, _peer)) => house.take_in(stream),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                if out_of_descriptors.is_due() {
-                    tracing::error!("cannot accept connections: {error}");
+                if let Some(times) = out_of_descriptors.note() {
+                    tracing::error!(times, "cannot accept connections: {error}");
                 }
                 tokio::time::sleep(BREATHER).await;
             }
@@ -119,7 +117,7 @@ struct House<S> {
     room: Arc<Semaphore>,
     lobby: Arc<Semaphore>,
     cut: Arc<AtomicUsize>,
-    full: Complaint,
+    full: RateLimit,
 }
 
 impl<S: HttpService<Incoming>> House<S> {
@@ -143,9 +141,12 @@ impl<S: HttpService<Incoming>> House<S> {
     /// Says no at once instead of leaving the client in a queue.
     fn turn_away(&mut self, stream: TcpStream) {
         self.counts.refused();
-        if self.full.is_due() {
+        if let Some(times) = self.full.note() {
             let most = self.limits.max_connections;
-            tracing::warn!("all {most} connections are taken; others are turned away");
+            tracing::warn!(
+                times,
+                "all {most} connections are taken; others are turned away"
+            );
         }
         // Past tokio, which does not know yet that a fresh connection takes a few bytes. If it
         // does not, closing says no as well.
@@ -183,20 +184,4 @@ fn is_the_clients(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
     )
-}
-
-/// Something that is worth a line now and then, however often it happens.
-#[derive(Default)]
-struct Complaint(Option<Instant>);
-
-impl Complaint {
-    fn is_due(&mut self) -> bool {
-        let is_due = self
-            .0
-            .is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
-    }
 }

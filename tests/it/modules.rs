@@ -4,16 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of this crate that it may name.
-const RULE: [(&str, &[&str]); 9] = [
-    ("session", &[]),
-    ("metrics", &[]),
+const RULE: [(&str, &[&str]); 10] = [
     ("deadline", &[]),
-    ("store", &["deadline", "metrics", "session"]),
-    ("http", &["deadline", "metrics", "session"]),
+    ("rate_limit", &[]),
+    ("metrics", &[]),
+    ("session", &["deadline", "rate_limit"]),
+    ("store", &["deadline", "metrics", "rate_limit", "session"]),
+    ("http", &["deadline", "metrics", "rate_limit", "session"]),
     ("config", &["http", "server", "session", "store"]),
     (
         "server",
-        &["config", "http", "metrics", "session", "store", "telemetry"],
+        &[
+            "config",
+            "http",
+            "metrics",
+            "rate_limit",
+            "session",
+            "store",
+            "telemetry",
+        ],
     ),
     ("telemetry", &["config", "session"]),
     ("healthcheck", &[]),
