@@ -1,7 +1,7 @@
 //! Which web pages may call the public listener from a browser: CSRF and CORS, both fed by
 //! `--allowed-origins`, both by `tower-http`.
 //!
-//! [`refuse_foreign`] is the defence (Fetch Metadata and `Origin`, as in Go 1.25). [`share`] only
+//! [`refuse_foreign`] is the defence (Fetch Metadata and `Origin`, as in Go 1.25). [`Shared`] only
 //! tells browsers whose pages may read the answers; it blocks nothing.
 
 use std::convert::Infallible;
@@ -45,21 +45,24 @@ pub(super) fn refuse_foreign<S>(
     Ok(csrf.with_rejection_response(refusal).layer(routes))
 }
 
-/// Lets pages of the allowed origins read the answers, and answers their preflights. All that
-/// comes from no page goes straight to the routes, also an `OPTIONS` that is no preflight.
+/// Lets pages of the allowed origins read the answers, and answers their preflights. All else goes
+/// straight to the routes: the layer says 200 to any `OPTIONS`, whose ever it is, and a proxy that
+/// asks with its client's method would take that for a yes.
 pub(super) struct Shared<S> {
     cors: CorsLayer,
+    allowed: Vec<HeaderValue>,
     routes: S,
 }
 
 impl<S> Shared<S> {
     pub(super) fn new(routes: S, allowed_origins: &[String]) -> Result<Self, InvalidOrigin> {
-        let origins: Result<Vec<HeaderValue>, _> = allowed_origins
+        let allowed: Result<Vec<HeaderValue>, _> = allowed_origins
             .iter()
             .map(|origin| HeaderValue::try_from(origin).map_err(|_| InvalidOrigin(origin.clone())))
             .collect();
+        let allowed = allowed?;
         let cors = CorsLayer::new()
-            .allow_origin(origins?)
+            .allow_origin(allowed.clone())
             .allow_credentials(true)
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             .allow_headers(AllowHeaders::mirror_request())
@@ -67,13 +70,27 @@ impl<S> Shared<S> {
             .max_age(Duration::from_hours(2))
             // The edge says `Vary: Origin` on every answer.
             .vary::<[HeaderName; 0]>([]);
-        Ok(Self { cors, routes })
+        Ok(Self {
+            cors,
+            allowed,
+            routes,
+        })
+    }
+
+    /// Whether a page of an allowed origin asks, or a browser asks beforehand on its behalf.
+    fn is_for_a_page(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        headers
+            .get(ORIGIN)
+            .is_some_and(|origin| self.allowed.contains(origin))
+            && (request.method() != Method::OPTIONS
+                || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))
     }
 }
 
 impl<S: HttpService<Body>> HttpService<Body> for Shared<S> {
     fn answer(&self, request: Request) -> impl Future<Output = Response> {
-        if !is_cross_origin(&request) {
+        if !self.is_for_a_page(&request) {
             return Either::Left(self.routes.answer(request));
         }
         let routes = service_fn(async |request| Ok(self.routes.answer(request).await));
@@ -82,13 +99,6 @@ impl<S: HttpService<Body>> HttpService<Body> for Shared<S> {
         let answer = Box::pin(answered.map(|Ok::<_, Infallible>(answer)| answer));
         Either::Right(answer)
     }
-}
-
-fn is_cross_origin(request: &Request) -> bool {
-    let headers = request.headers();
-    headers.contains_key(ORIGIN)
-        && (request.method() != Method::OPTIONS
-            || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))
 }
 
 #[cfg(test)]

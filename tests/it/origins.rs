@@ -2,7 +2,7 @@
 
 use crate::support::envelope::assert_common_headers;
 use crate::support::faulty::{Fault, FaultyService};
-use crate::support::{Answer, Ask, Connection, Service, assert_envelope};
+use crate::support::{ADMIN_TOKEN, Answer, Ask, Connection, Service, assert_envelope};
 
 const ALLOWED: &str = "https://app.example";
 const OWN: &str = "http://neptun.test";
@@ -176,19 +176,37 @@ fn pages_of_allowed_origins_can_read_every_error() {
     }
 }
 
+fn preflight(target: &str, origin: &str) -> Ask {
+    Ask::new("OPTIONS", target)
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "x-request-id")
+}
+
+fn assert_other_method(answer: &Answer, allow: &str) {
+    let sentence = "This route does not answer this method";
+    assert_envelope(answer, 405, "Method Not Allowed", sentence);
+    assert_eq!(answer.header("allow"), Some(allow));
+}
+
+const PUBLIC: [(&str, &str); 2] = [
+    ("/api/auth/logout", "POST"),
+    ("/api/auth/check", "GET,HEAD"),
+];
+
 #[test]
-fn a_preflight_names_an_allowed_origin_exactly_and_no_other() {
+fn only_the_preflight_of_an_allowed_origin_is_answered_with_yes() {
     let service = Service::with(&["--allowed-origins", ALLOWED]);
-    for origin in ORIGINS.into_iter().flatten() {
-        let ask = Ask::new("OPTIONS", "/api/auth/logout")
-            .header("origin", origin)
-            .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "x-request-id");
-        let answer = ask.send(service.public);
-        assert!(matches!(answer.status, 200 | 204), "{answer:?}");
-        assert_shared_with_allowed_only(&answer, Some(origin));
-        assert_common_headers(&answer);
-        if origin == ALLOWED {
+    for (target, allow) in PUBLIC {
+        for origin in ORIGINS.into_iter().flatten() {
+            let answer = preflight(target, origin).send(service.public);
+            assert_shared_with_allowed_only(&answer, Some(origin));
+            assert_common_headers(&answer);
+            if origin != ALLOWED {
+                assert_other_method(&answer, allow);
+                continue;
+            }
+            assert_eq!(answer.status, 200, "{answer:?}");
             let methods = answer.header("access-control-allow-methods").unwrap();
             assert!(methods.contains("POST"), "{answer:?}");
             let headers = answer.header("access-control-allow-headers");
@@ -198,18 +216,39 @@ fn a_preflight_names_an_allowed_origin_exactly_and_no_other() {
 }
 
 #[test]
-fn options_that_is_no_preflight_says_which_methods_there_are() {
+fn options_that_is_no_preflight_is_a_method_like_any_other() {
+    let service = Service::with(&["--allowed-origins", ALLOWED]);
+    let token = service.token_of("42");
+    for (target, allow) in PUBLIC {
+        for (site, origin) in every_pair() {
+            let ask = Ask::new("OPTIONS", target).session(&token);
+            let answer = from_page(ask, site, origin).send(service.public);
+            assert_other_method(&answer, allow);
+        }
+        // Nothing but the header that names a method makes a preflight.
+        let ask = Ask::new("OPTIONS", target)
+            .header("origin", ALLOWED)
+            .header("access-control-request-headers", "x-request-id");
+        assert_other_method(&ask.send(service.public), allow);
+    }
+}
+
+#[test]
+fn the_admin_listener_answers_no_preflight() {
     let service = Service::with(&["--allowed-origins", ALLOWED]);
     for (target, allow) in [
-        ("/api/auth/logout", "POST"),
-        ("/api/auth/check", "GET,HEAD"),
+        ("/admin/sessions", "POST"),
+        ("/admin/sessions/x", "DELETE"),
+        ("/admin/users/42/sessions", "GET,HEAD,DELETE"),
+        ("/healthz", "GET,HEAD"),
+        ("/readyz", "GET,HEAD"),
+        ("/metrics", "GET,HEAD"),
+        ("/openapi.json", "GET,HEAD"),
+        ("/docs", "GET,HEAD"),
     ] {
-        for origin in [None, Some(ALLOWED), Some("https://evil.example")] {
-            let ask = from_page(Ask::new("OPTIONS", target), None, origin);
-            let answer = ask.send(service.public);
-            assert_eq!((answer.status, answer.header("allow")), (204, Some(allow)));
-            assert_common_headers(&answer);
-        }
+        let token = format!("Bearer {ADMIN_TOKEN}");
+        let ask = preflight(target, ALLOWED).header("authorization", token);
+        assert_other_method(&ask.send(service.admin), allow);
     }
 }
 

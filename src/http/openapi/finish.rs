@@ -177,12 +177,12 @@ fn common_headers() -> Value {
             "https://app.example.com",
         ),
         "Access-Control-Allow-Credentials": shared(
-            "To a page of another origin: that cookies may be sent",
+            "To such a page: that cookies may be sent",
             only("true"),
             "true",
         ),
         "Access-Control-Expose-Headers": shared(
-            "To a page of another origin: what it may read",
+            "To such a page: what it may read",
             text,
             "x-request-id",
         ),

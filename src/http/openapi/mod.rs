@@ -56,9 +56,9 @@ pub(super) const OPERATION: &str = "Operation";
             Two listeners: the public one (`/api/…`) for browsers, clients and reverse proxies, \
             and the admin one (everything else), which is never routed to the public. Every \
             error, whatever its status, has the shape of `Envelope`; 500 and 503 mean \"don't \
-            know\" and never \"no\". Every route answers `OPTIONS` with its `Allow`, or with \
-            CORS to the preflight of an allowed origin's page. Send `X-Request-Id` or a W3C \
-            `traceparent`, and find them in the log.\n\n\
+            know\" and never \"no\". `OPTIONS` is a 405 like any other method that a route does \
+            not have, but for the preflight of an allowed origin's page. Send `X-Request-Id` or a \
+            W3C `traceparent`, and find them in the log.\n\n\
             The web app's sign-out route, `DELETE /api/_auth/session`, is there, and in this \
             document, only if a `sealed-password` is set."
     ),
