@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 use super::context::{RequestContext, X_REQUEST_ID, fresh_id};
 use super::error::ApiError;
 use super::route::Route;
-use super::{App, Draining, HttpService, Routes};
+use super::{App, Draining, HttpService, Routes, host};
 use crate::deadline::within;
 use crate::metrics::{CANCELLED, Metrics};
 
@@ -138,11 +138,25 @@ pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
 pub(super) struct Guarded<S> {
     routes: S,
     timeout: Duration,
+    /// Whether a request must call the listener by a name of this machine.
+    for_loopback_names: bool,
 }
 
 impl<S> Guarded<S> {
     pub(super) const fn new(routes: S, timeout: Duration) -> Self {
-        Self { routes, timeout }
+        Self {
+            routes,
+            timeout,
+            for_loopback_names: false,
+        }
+    }
+
+    /// Refuses requests that call the listener by another name than one of this machine.
+    pub(super) fn for_loopback_names(self) -> Self {
+        Self {
+            for_loopback_names: true,
+            ..self
+        }
     }
 }
 
@@ -151,6 +165,9 @@ impl<S: Routes> HttpService<Body> for Guarded<S> {
         async move {
             if let Err(refusal) = admissible(&request) {
                 return refusal.into_response();
+            }
+            if self.for_loopback_names && !host::is_loopback(&request) {
+                return ApiError::ForeignHost.into_response();
             }
             let answer = AssertUnwindSafe(self.routes.clone().oneshot(request));
             match within(self.timeout, pin!(answer.catch_unwind())).await {

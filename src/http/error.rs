@@ -36,6 +36,7 @@ pub(super) enum ApiError {
     NoSuchRoute,
     MethodNotAllowed,
     BadHost,
+    ForeignHost,
     TargetTooLong,
     BadUser,
     BadTtl,
@@ -78,6 +79,10 @@ impl ApiError {
                 "This route does not answer this method",
             ),
             Self::BadHost => (StatusCode::BAD_REQUEST, "Exactly one Host header is needed"),
+            Self::ForeignHost => (
+                StatusCode::FORBIDDEN,
+                "This listener answers only to localhost, 127.0.0.1 and [::1]",
+            ),
             Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "The request target is too long"),
             Self::BadUser => (
                 StatusCode::UNPROCESSABLE_ENTITY,

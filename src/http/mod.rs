@@ -10,6 +10,7 @@ mod cookie;
 mod docs;
 mod edge;
 mod error;
+mod host;
 mod json;
 mod logout;
 mod middleware;
@@ -163,8 +164,9 @@ fn public_routes(app: &App) -> OpenApiRouter<App> {
     }
 }
 
-/// The admin listener: sessions for login backends and operators, health for whoever runs it.
-pub fn admin<B>(app: &App) -> impl HttpService<B>
+/// The admin listener: sessions for login backends and operators, health for whoever runs it. One
+/// that is `bound` to a loopback address answers to no foreign name.
+pub fn admin<B>(app: &App, bound: SocketAddr) -> impl HttpService<B> + use<B>
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
@@ -201,7 +203,10 @@ where
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app.clone());
-    let guarded = Guarded::new(routes, app.0.request_timeout);
+    let mut guarded = Guarded::new(routes, app.0.request_timeout);
+    if bound.ip().is_loopback() {
+        guarded = guarded.for_loopback_names();
+    }
     Edge::new(guarded, app, false)
 }
 

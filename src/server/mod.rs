@@ -137,7 +137,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         public_listener.local_addr().unwrap_or(config.listen),
     )?;
     let public = http::public(&app, &config.allowed_origins)?;
-    let admin = http::admin(&app);
+    let admin_bound = admin_listener.local_addr().unwrap_or(config.admin_listen);
+    let admin = http::admin(&app, admin_bound);
 
     let shares = descriptors::share_out(config.limits.max_connections);
     let limits = |max_connections| Limits {

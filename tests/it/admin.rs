@@ -1,7 +1,10 @@
 //! The admin listener: who may, what is legal, what is answered.
 
+use std::net::SocketAddr;
+
+use crate::support::service::binary;
 use crate::support::start::on_every_store;
-use crate::support::{ADMIN_TOKEN, Ask, Service, Start, assert_envelope};
+use crate::support::{ADMIN_TOKEN, Answer, Ask, Connection, Service, Start, assert_envelope};
 
 on_every_store! {
     issuing_answers_201_with_all_a_login_backend_needs,
@@ -267,4 +270,84 @@ fn a_full_store_refuses_to_issue_and_keeps_every_live_session() {
     assert!(service.is_live(&one) && service.is_live(&two));
     assert_eq!(service.logout(&one).body, "true");
     assert_eq!(ask.send(service.admin).status, 201);
+}
+
+/// Asks for `target` by the name of `host`, or by none.
+fn called(admin: SocketAddr, version: &str, target: &str, host: Option<&str>) -> Answer {
+    let host = host.map(|host| format!("host: {host}\r\n"));
+    let host = host.unwrap_or_default();
+    let mut connection = Connection::open(admin);
+    let token = format!("authorization: Bearer {ADMIN_TOKEN}\r\n");
+    connection.write(format!("GET {target} {version}\r\n{host}{token}\r\n").as_bytes());
+    connection.answer_to("GET")
+}
+
+fn assert_foreign(answer: &Answer) {
+    let sentence = "This listener answers only to localhost, 127.0.0.1 and [::1]";
+    assert_envelope(answer, 403, "Forbidden", sentence);
+}
+
+#[test]
+fn a_listener_on_a_loopback_address_answers_to_no_name_that_a_web_page_can_have() {
+    let service = Service::start();
+    let call = |target: &str, host| called(service.admin, "HTTP/1.1", target, Some(host));
+    let rebound = format!("evil.example:{}", service.admin.port());
+    for (target, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/openapi.json", 200),
+        ("/docs", 200),
+        ("/admin/users/42/sessions", 200),
+        ("/admin/sessions", 405),
+        ("/nowhere", 404),
+    ] {
+        assert_foreign(&call(target, &rebound));
+        for own in [
+            "localhost",
+            "App.LocalHost.:1",
+            "127.0.0.2:8081",
+            "[::1]:8081",
+        ] {
+            assert_eq!(call(target, own).status, status, "{target} {own}");
+        }
+    }
+    for foreign in ["", "0.0.0.0", "localhost.evil.example", "[::]", "\u{e4}"] {
+        assert_foreign(&call("/metrics", foreign));
+    }
+}
+
+#[test]
+fn a_target_that_is_a_whole_url_says_the_name_in_place_of_the_header() {
+    let service = Service::start();
+    let call = |target: &str, host| called(service.admin, "HTTP/1.1", target, Some(host));
+    assert_foreign(&call("http://evil.example/metrics", "localhost"));
+    assert_eq!(call("http://localhost/metrics", "evil.example").status, 200);
+}
+
+#[test]
+fn http_1_0_needs_no_name() {
+    let service = Service::start();
+    let call = |target: &str, host| called(service.admin, "HTTP/1.0", target, host);
+    assert_eq!(call("/metrics", None).status, 200);
+    assert_eq!(call("/metrics", Some("localhost")).status, 200);
+    assert_foreign(&call("/metrics", Some("evil.example")));
+    assert_foreign(&call("http://evil.example/metrics", None));
+}
+
+#[test]
+fn the_address_that_is_bound_decides_who_may_call() {
+    let start = |admin: &str| {
+        let mut command = binary();
+        command.args(["--admin-token", ADMIN_TOKEN]);
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", admin]);
+        Service::started(command)
+    };
+    let loopback = start("localhost:0");
+    let answer = called(loopback.admin, "HTTP/1.1", "/metrics", Some("evil.example"));
+    assert_foreign(&answer);
+    let open = start("0.0.0.0:0");
+    let admin = SocketAddr::from(([127, 0, 0, 1], open.admin.port()));
+    let answer = called(admin, "HTTP/1.1", "/metrics", Some("metrics.internal:9090"));
+    assert_eq!(answer.status, 200);
 }

@@ -5,7 +5,7 @@ use crate::support::faulty::{Fault, FaultyService};
 use crate::support::{ADMIN_TOKEN, Answer, Ask, Connection, Service, assert_envelope};
 
 const ALLOWED: &str = "https://app.example";
-const OWN: &str = "http://neptun.test";
+const OWN: &str = "http://localhost";
 
 const SITES: [Option<&str>; 5] = [
     None,
@@ -27,8 +27,8 @@ const ORIGINS: [Option<&str>; 13] = [
     Some("https://app.example:8443"),
     Some("http://app.example"),
     Some("HTTPS://APP.EXAMPLE"),
-    Some("http://neptun.test:8080"),
-    Some("http://NEPTUN.TEST"),
+    Some("http://localhost:8080"),
+    Some("http://LOCALHOST"),
 ];
 
 /// Fetch Metadata decides where there is any, the `Origin` where there is none; an allowed origin

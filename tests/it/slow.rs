@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::support::probe::Probe;
 use crate::support::{Ask, Connection, Service, assert_envelope};
 
-const CHECK: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: neptun.test\r\n\r\n";
+const CHECK: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const HALF_HEAD: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: nep";
 
 const SECOND: Duration = Duration::from_secs(1);

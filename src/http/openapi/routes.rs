@@ -98,7 +98,7 @@ answers! {
     ]);
 
     /// Of `metrics`.
-    MetricsAnswers => Answers::of_any_route().text(
+    MetricsAnswers => of_admin().text(
         "text/plain; version=0.0.4",
         "All metrics in the Prometheus text format",
         "# HELP neptun_auth_logouts_total Logouts by how they ended.\n\
@@ -107,14 +107,14 @@ answers! {
     );
 
     /// Of `openapi`.
-    OpenApiAnswers => Answers::of_any_route().json::<Value>(
+    OpenApiAnswers => of_admin().json::<Value>(
         StatusCode::OK,
         "An OpenAPI 3.1 document",
         &[("beginning", json!({ "openapi": "3.1.0" }))],
     );
 
     /// Of `docs`.
-    DocsAnswers => Answers::of_any_route()
+    DocsAnswers => of_admin()
         .text("text/html; charset=utf-8", "A page that shows `/openapi.json`", "<!doctype html>\n")
         .with("Content-Security-Policy", "Nothing from elsewhere", docs::policy());
 }
@@ -133,13 +133,18 @@ fn clearing(answers: Answers) -> Answers {
     answers.with("Set-Cookie", description, "")
 }
 
+/// Of any route of the admin listener.
+fn of_admin() -> Answers {
+    Answers::of_any_route().errors([ApiError::ForeignHost])
+}
+
 fn behind_the_token() -> Answers {
-    Answers::of_any_route().errors([ApiError::AdminTokenWrong, ApiError::AdminTokenMissing])
+    of_admin().errors([ApiError::AdminTokenWrong, ApiError::AdminTokenMissing])
 }
 
 fn healthy(description: &str) -> Answers {
     let example = [("ok", json!({ "status": "ok" }))];
-    Answers::of_any_route().json::<Health>(StatusCode::OK, description, &example)
+    of_admin().json::<Health>(StatusCode::OK, description, &example)
 }
 
 fn issued() -> Value {

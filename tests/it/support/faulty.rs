@@ -256,7 +256,8 @@ impl FaultyService {
         let counts = ConnectionCounts::new(metrics, Listener::Public);
         let public = serve(public, service, limits, counts.clone(), shutdown.clone());
         let public = runtime.spawn(public);
-        runtime.spawn(serve(admin, http::admin(&app), limits, counts, shutdown));
+        let admin_service = http::admin(&app, addresses.1);
+        runtime.spawn(serve(admin, admin_service, limits, counts, shutdown));
         Self {
             fault,
             gate,

@@ -1,7 +1,7 @@
 //! The real binary, started on free ports and ended with the test.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
@@ -15,6 +15,9 @@ pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 
 /// How long a start may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// On a port that the system chooses.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running service.
 pub struct Service {
@@ -53,14 +56,18 @@ impl Service {
 
     /// From a prepared command; ports are chosen by the system.
     pub fn spawn(command: Command) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::spawn_at(command, any, any)
+        Self::spawn_at(command, ANYWHERE, ANYWHERE)
     }
 
     /// From a prepared command, on these addresses.
     pub fn spawn_at(mut command: Command, public: SocketAddr, admin: SocketAddr) -> Self {
         command.args(["--listen", &public.to_string()]);
         command.args(["--admin-listen", &admin.to_string()]);
+        Self::started(command)
+    }
+
+    /// From a command that says all there is to say.
+    pub fn started(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (lines, log) = mpsc::channel();
@@ -75,8 +82,8 @@ impl Service {
             child,
             log: Mutex::new(log),
             seen: Vec::new(),
-            public,
-            admin,
+            public: ANYWHERE,
+            admin: ANYWHERE,
         };
         let up = service.wait_for_line("neptun-auth is up");
         let up: Value = serde_json::from_str(&up).unwrap();

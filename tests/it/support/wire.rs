@@ -20,7 +20,7 @@ impl Ask {
     pub fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
-            head: format!("{method} {target} HTTP/1.1\r\nhost: neptun.test\r\n").into_bytes(),
+            head: format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n").into_bytes(),
             body: Vec::new(),
         }
     }
