@@ -85,9 +85,9 @@ where
             Ok((stream, _peer)) => house.take_in(stream),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
-                if let Some(times) = out_of_descriptors.note() {
-                    tracing::error!(times, "cannot accept connections: {error}");
-                }
+                out_of_descriptors.note(|| {
+                    move |times| tracing::error!(times, "cannot accept connections: {error}")
+                });
                 tokio::time::sleep(BREATHER).await;
             }
         }
@@ -141,13 +141,15 @@ impl<S: HttpService<Incoming>> House<S> {
     /// Says no at once instead of leaving the client in a queue.
     fn turn_away(&mut self, stream: TcpStream) {
         self.counts.refused();
-        if let Some(times) = self.full.note() {
-            let most = self.limits.max_connections;
-            tracing::warn!(
-                times,
-                "all {most} connections are taken; others are turned away"
-            );
-        }
+        let most = self.limits.max_connections;
+        self.full.note(|| {
+            move |times| {
+                tracing::warn!(
+                    times,
+                    "all {most} connections are taken; others are turned away"
+                );
+            }
+        });
         // Past tokio, which does not know yet that a fresh connection takes a few bytes. If it
         // does not, closing says no as well.
         let answer = Refusal::of(StatusCode::SERVICE_UNAVAILABLE).into_bytes();

@@ -21,6 +21,7 @@ pub use shutdown::Shutdown;
 use crate::config::{Config, variable_of};
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
+use crate::rate_limit;
 use crate::session::{
     EndReason, Observer, SessionEvent, SessionManager, StoreError, StoreErrorKind, SystemClock,
 };
@@ -125,6 +126,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         .observed_by(counting(Arc::clone(&metrics)));
     let sessions = Arc::new(sessions);
     let sweeper = tokio::spawn(sweep_for_ever(Arc::clone(&sessions)));
+    let teller = tokio::spawn(rate_limit::tell_when_due());
 
     let draining = Draining::default();
     let app = App::new(
@@ -176,6 +178,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     sweeper.abort();
     let closed = tokio::time::timeout_at(shutdown.deadline(), sessions.close()).await;
+    teller.abort();
+    rate_limit::tell_now();
     shutdown.farewell(public + admin);
     closed.unwrap_or_else(|_late| {
         // Whoever let go of the store last would wait for a disk that does not answer.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::http::Draining;
+use crate::rate_limit;
 use crate::telemetry;
 
 /// How long clients and proxies get to hear that their connections will close.
@@ -41,6 +42,7 @@ pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send 
         tracing::info!("{name}: shutting down");
         tokio::spawn(async move {
             let name = next().await;
+            rate_limit::tell_now();
             tracing::warn!("{name} again: exiting at once");
             telemetry::flush();
             std::process::exit(CUT_SHORT);

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::process::{Usage, with_ulimit};
 use crate::support::service::binary;
 use crate::support::{
@@ -72,12 +74,29 @@ fn a_client_over_the_cap_is_told_so_at_once_and_the_admin_side_is_not_concerned(
     assert!(is_served(service.public));
     drop(held);
 
+    let mut metrics = String::new();
+    wait_until("the admin side has room again", || {
+        let answer = Ask::get("/metrics").try_send(service.admin);
+        metrics = answer.map(|answer| answer.body).unwrap_or_default();
+        metrics.contains("connections_refused_total")
+    });
+    let refused = metrics
+        .lines()
+        .filter(|line| line.starts_with("neptun_auth_connections_refused_total{"))
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
     let (_, log) = service.stop();
-    let told = log
+    let told: Vec<u64> = log
         .iter()
         .filter(|line| line.contains("connections are taken"))
-        .count();
-    assert!((1..=2).contains(&told), "{log:#?}");
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["times"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    // Each listener's first at once, those that came soon after it at the end.
+    assert!((2..=4).contains(&told.len()), "{log:#?}");
+    assert_eq!(told.iter().sum::<u64>(), refused.sum::<u64>(), "{log:#?}");
 }
 
 #[test]
