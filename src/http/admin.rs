@@ -161,8 +161,11 @@ fn legal_ttl(seconds: i64) -> Result<Duration, ApiError> {
 /// A user's sessions.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Listed {
-    /// The oldest first.
+    /// The oldest first; at most 1000, those that expire last.
+    #[schema(max_items = 1000)]
     sessions: Vec<ListedSession>,
+    /// Whether there are more.
+    truncated: bool,
 }
 
 /// A live session.
@@ -210,8 +213,13 @@ pub(super) async fn list(
 ) -> Result<Json<Listed>, ApiError> {
     let listed = sessions.list(&user_in_path(user)?).await;
     let listed = listed.map_err(ApiError::store(Operation::List))?;
-    let sessions = listed.into_iter().map(ListedSession::from).collect();
-    Ok(Json(Listed { sessions }))
+    let truncated = listed.truncated;
+    let sessions = listed.sessions.into_iter().map(ListedSession::from);
+    let sessions = sessions.collect();
+    Ok(Json(Listed {
+        sessions,
+        truncated,
+    }))
 }
 
 /// How many sessions were ended.

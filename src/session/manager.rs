@@ -12,7 +12,8 @@ use futures_util::future::join_all;
 
 use super::credential::{Credential, Seals};
 use super::{
-    Clock, Moment, Session, SessionId, SessionStore, SessionToken, StoreError, Timestamp, User,
+    Clock, Moment, Session, SessionId, SessionList, SessionStore, SessionToken, StoreError,
+    Timestamp, User,
 };
 
 /// How long sessions live.
@@ -289,8 +290,8 @@ impl SessionManager {
         at.now.plus(self.lifetimes.session_ttl)
     }
 
-    /// The live sessions of `user`, oldest first.
-    pub async fn list(&self, user: &User) -> Result<Vec<Session>, StoreError> {
+    /// The live sessions of `user`.
+    pub async fn list(&self, user: &User) -> Result<SessionList, StoreError> {
         self.store.list(user, self.moment()).await
     }
 

@@ -5,6 +5,7 @@
 
 mod clock;
 mod credential;
+mod list;
 mod manager;
 mod record;
 pub mod sealed;
@@ -13,6 +14,7 @@ mod token;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use credential::Seals;
+pub use list::SessionList;
 pub use manager::{
     EndReason, IssueError, Lifetimes, Observer, SessionEvent, SessionManager, Vouched,
 };

@@ -8,7 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::{Moment, SealedSession, Session, SessionId, Timestamp, User};
+use super::{Moment, SealedSession, Session, SessionId, SessionList, Timestamp, User};
 
 /// A place that keeps sessions.
 ///
@@ -38,8 +38,9 @@ pub trait SessionStore: Send + Sync + 'static {
     /// that was over already is handed to nobody.
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError>;
 
-    /// The user's live sessions, oldest first.
-    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError>;
+    /// The user's live sessions, oldest first: the [`SessionList::MOST`] that expire last, and
+    /// whether there are more.
+    async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError>;
 
     /// Removes all sessions of the user and hands the live ones to exactly one caller. An insert
     /// that races with it is either among them or survives whole.

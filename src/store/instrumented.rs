@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use crate::deadline::within;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
-    User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
+    StoreErrorKind, Timestamp, User,
 };
 
 /// A store whose calls end in time and are counted.
@@ -72,7 +72,7 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
         self.measured(StoreOperation::Delete, call).await
     }
 
-    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
         let call = self.inner.list(user, at);
         self.measured(StoreOperation::List, call).await
     }

@@ -31,8 +31,8 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
-    User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
+    StoreErrorKind, Timestamp, User,
 };
 pub(super) use tables::Mark;
 use tables::{Handle, Sessions, UserKey, Users, drop_over, handle_of};
@@ -288,11 +288,11 @@ impl SessionStore for MemoryStore {
         }))
     }
 
-    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
-        let mut sessions = self.look_at_all(user);
-        sessions.retain(|session| at.is_live(session));
-        sessions.sort_by_key(|session| (session.created_at, session.id));
-        Ok(sessions)
+    async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
+        let sessions = self.look_at_all(user).into_iter();
+        Ok(SessionList::of(
+            sessions.filter(|session| at.is_live(session)),
+        ))
     }
 
     async fn delete_all(

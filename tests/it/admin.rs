@@ -225,7 +225,7 @@ fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing(start: &Start) {
         assert_envelope(&answer, 422, "Unprocessable Entity", sentence);
     }
     let listed = service.ask_admin("GET", "/admin/users/42/sessions");
-    assert_eq!(listed.json(), serde_json::json!({ "sessions": [] }));
+    assert_eq!(listed.json()["sessions"], serde_json::json!([]));
 }
 
 #[test]

@@ -70,7 +70,10 @@ answers! {
         .json::<Listed>(
             StatusCode::OK,
             "The user's live sessions",
-            &[("one", json!({ "sessions": [listed()] })), ("none", json!({ "sessions": [] }))],
+            &[
+                ("one", json!({ "sessions": [listed()], "truncated": false })),
+                ("none", json!({ "sessions": [], "truncated": false })),
+            ],
         )
         .errors([ApiError::BadUser, failed(Operation::List)]);
 

@@ -40,8 +40,8 @@ use self::journal::{Journal, Unreadable};
 use self::writer::{Call, Writer, replay};
 use super::MemoryStore;
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionStore, StoreError, StoreErrorKind, Timestamp,
-    User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
+    StoreErrorKind, Timestamp, User,
 };
 
 /// How many calls may wait for the writer; one more fails at once instead of waiting for a disk
@@ -263,7 +263,7 @@ impl SessionStore for FileStore {
         self.call(|reply| Call::Delete(*id, at, reply)).await
     }
 
-    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
         self.memory.list(user, at).await
     }
 

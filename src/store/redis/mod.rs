@@ -37,7 +37,8 @@ use self::layout::{Layout, keep, read_record, record};
 use self::servers::{Change, Servers};
 pub use self::url::{InvalidRedisUrl, RedisUrl};
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionStore, StoreError, Timestamp, User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
+    User,
 };
 
 /// How many of a user's sessions are looked up at once.
@@ -166,11 +167,10 @@ impl SessionStore for RedisStore {
         Ok(taken.filter(|session| at.is_live(session)))
     }
 
-    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
-        let mut sessions = self.shared.list(user, self.shared.deadline()).await?;
-        sessions.retain(|session| at.is_live(session));
-        sessions.sort_by_key(|session| (session.created_at, session.id));
-        Ok(sessions)
+    async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
+        let sessions = self.shared.list(user, self.shared.deadline()).await?;
+        let live = sessions.into_iter().filter(|session| at.is_live(session));
+        Ok(SessionList::of(live))
     }
 
     async fn delete_all(

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all, poll_fn};
 use neptun_auth::session::{
-    Clock as _, Moment, SealedSession, Session, SessionId, SessionStore, SystemClock, Timestamp,
-    User,
+    Clock as _, Moment, SealedSession, Session, SessionId, SessionList, SessionStore, SystemClock,
+    Timestamp, User,
 };
 use tokio::sync::Barrier;
 
@@ -50,6 +50,7 @@ macro_rules! for_each_case {
             delete_removes_the_session_and_hands_it_over,
             delete_hands_one_that_was_over_to_nobody,
             list_is_the_users_live_sessions_oldest_first,
+            list_is_the_thousand_that_expire_last_and_says_whether_there_are_more,
             a_user_may_have_many_sessions,
             users_are_told_apart_by_every_byte_of_their_names,
             delete_all_removes_all_sessions_of_the_user_and_no_others,
@@ -179,14 +180,14 @@ async fn kept(store: &dyn SessionStore, user: &User, at: Moment) -> Session {
 
 async fn assert_absent(store: &dyn SessionStore, session: &Session, at: Moment) {
     assert_eq!(store.find(&session.id, at).await.unwrap(), None);
-    let listed = store.list(&session.user, at).await.unwrap();
+    let listed = store.list(&session.user, at).await.unwrap().sessions;
     assert!(listed.iter().all(|other| other.id != session.id), "listed");
 }
 
 async fn assert_present(store: &dyn SessionStore, session: &Session, at: Moment) {
     let found = store.find(&session.id, at).await.unwrap();
     assert_eq!(found.as_ref(), Some(session));
-    let listed = store.list(&session.user, at).await.unwrap();
+    let listed = store.list(&session.user, at).await.unwrap().sessions;
     let times = listed.iter().filter(|other| *other == session).count();
     assert_eq!(times, 1, "listed once");
 }
@@ -212,7 +213,7 @@ pub(crate) async fn absence_is_none_false_or_nothing(store: &dyn SessionStore) {
     assert_eq!(store.find(&unknown, at).await.unwrap(), None);
     assert!(!store.touch(&unknown, at).await.unwrap());
     assert_eq!(store.delete(&unknown, at).await.unwrap(), None);
-    assert_eq!(store.list(&nobody, at).await.unwrap(), []);
+    assert_eq!(store.list(&nobody, at).await.unwrap().sessions, []);
     assert_eq!(store.delete_all(&nobody, at, None).await.unwrap(), []);
     let sealed = sealed_of(Some(&nobody), at);
     assert!(!store.is_revoked(&sealed, at).await.unwrap());
@@ -317,7 +318,7 @@ async fn drop_after(polls: u32, mut call: BoxFuture<'_, ()>) {
 async fn is_whole(store: &dyn SessionStore, session: &Session, at: Moment) -> bool {
     loop {
         let before = store.find(&session.id, at).await.unwrap().is_some();
-        let listed = ids(&store.list(&session.user, at).await.unwrap());
+        let listed = ids(&store.list(&session.user, at).await.unwrap().sessions);
         let after = store.find(&session.id, at).await.unwrap().is_some();
         if before == after {
             assert_eq!(
@@ -359,10 +360,10 @@ pub(crate) async fn a_future_that_is_dropped_leaves_the_store_whole(store: &dyn 
         }
         let all = async { drop(store.delete_all(&berta, at, Some(until)).await) };
         drop_after(polls, Box::pin(all)).await;
-        let left = store.list(&berta, at).await.unwrap().len();
+        let left = store.list(&berta, at).await.unwrap().sessions.len();
         assert!(left == 3 || left == 0, "half of it happened: {left}");
         store.delete_all(&berta, at, Some(until)).await.unwrap();
-        assert_eq!(store.list(&berta, at).await.unwrap(), []);
+        assert_eq!(store.list(&berta, at).await.unwrap().sessions, []);
         assert!(store.is_revoked(&sealed, at).await.unwrap());
 
         let sealed = sealed_of(None, at);
@@ -526,15 +527,49 @@ pub(crate) async fn list_is_the_users_live_sessions_oldest_first(store: &dyn Ses
         expected.push(kept(store, &anna, later(at, minute * MINUTE)).await);
     }
     expected.sort_by_key(|session| session.created_at);
-    assert_eq!(store.list(&anna, at).await.unwrap(), expected);
+    assert_eq!(store.list(&anna, at).await.unwrap().sessions, expected);
     // The first three are over by then.
     let then = later(at, HOUR + 2 * MINUTE);
-    assert_eq!(store.list(&anna, then).await.unwrap(), expected[3..]);
+    assert_eq!(
+        store.list(&anna, then).await.unwrap().sessions,
+        expected[3..]
+    );
     store.touch(&expected[3].id, then).await.unwrap();
     assert_eq!(
-        ids(&store.list(&anna, then).await.unwrap()),
+        ids(&store.list(&anna, then).await.unwrap().sessions),
         ids(&expected[3..])
     );
+}
+
+pub(crate) async fn list_is_the_thousand_that_expire_last_and_says_whether_there_are_more(
+    store: &dyn SessionStore,
+) {
+    let (at, anna) = (present(), user("anna"));
+    let mut sessions = Vec::new();
+    for nth in 0..SessionList::MOST + 2 {
+        // Not in the order in which they expire.
+        let minutes = (nth * 7) % (SessionList::MOST + 2);
+        let mut session = session_of(&anna, later(at, u32::try_from(nth).unwrap() * MILLISECOND));
+        session.expires_at = session
+            .expires_at
+            .plus(u32::try_from(minutes).unwrap() * MINUTE);
+        store.insert(session.clone(), at).await.unwrap();
+        sessions.push(session);
+    }
+    sessions.sort_by_key(|session| session.expires_at);
+    let latest = &sessions[2..];
+    let list = store.list(&anna, at).await.unwrap();
+    assert!(list.truncated);
+    assert!(list.sessions.is_sorted_by_key(|session| session.created_at));
+    assert_eq!(ids(&list.sessions), ids(latest));
+    // Those that are over do not count.
+    store.delete(&sessions[0].id, at).await.unwrap();
+    let then = later(at, HOUR + MINUTE * 3 / 2);
+    for (at, truncated) in [(at, true), (then, false)] {
+        let list = store.list(&anna, at).await.unwrap();
+        assert_eq!(ids(&list.sessions), ids(latest));
+        assert_eq!(list.truncated, truncated);
+    }
 }
 
 pub(crate) async fn a_user_may_have_many_sessions(store: &dyn SessionStore) {
@@ -545,12 +580,12 @@ pub(crate) async fn a_user_may_have_many_sessions(store: &dyn SessionStore) {
         let at = later(at, u32::try_from(nth).unwrap() * MILLISECOND);
         sessions.push(kept(store, &anna, at).await);
     }
-    assert_eq!(store.list(&anna, at).await.unwrap(), sessions);
+    assert_eq!(store.list(&anna, at).await.unwrap().sessions, sessions);
     let handed = store.delete(&sessions[MANY / 2].id, at).await.unwrap();
     assert_eq!(handed.unwrap(), sessions.remove(MANY / 2));
     let ended = store.delete_all(&anna, at, None).await.unwrap();
     assert_eq!(ids(&ended), ids(&sessions));
-    assert_eq!(store.list(&anna, at).await.unwrap(), []);
+    assert_eq!(store.list(&anna, at).await.unwrap().sessions, []);
 }
 
 pub(crate) async fn users_are_told_apart_by_every_byte_of_their_names(store: &dyn SessionStore) {
@@ -561,7 +596,7 @@ pub(crate) async fn users_are_told_apart_by_every_byte_of_their_names(store: &dy
         sessions.push(kept(store, &user(name), at).await);
     }
     for session in sessions {
-        let listed = store.list(&session.user, at).await.unwrap();
+        let listed = store.list(&session.user, at).await.unwrap().sessions;
         assert_eq!(listed, std::slice::from_ref(&session));
         let ended = store.delete_all(&session.user, at, None).await.unwrap();
         assert_eq!(ended, [session]);
@@ -843,7 +878,7 @@ pub(crate) async fn delete_hands_the_session_to_exactly_one_caller_however_many_
                 .iter()
                 .all(|session| times.get(&session.id) == Some(&1))
         );
-        assert_eq!(store.list(&anna, at).await.unwrap(), []);
+        assert_eq!(store.list(&anna, at).await.unwrap().sessions, []);
     }
 }
 
@@ -869,7 +904,7 @@ pub(crate) async fn delete_all_hands_the_live_ones_to_exactly_one_caller(
                 } else {
                     handed = store.delete_all(&anna, at, None).await.unwrap();
                     // Whoever is told "done" finds it done, by himself or another.
-                    assert_eq!(store.list(&anna, at).await.unwrap(), []);
+                    assert_eq!(store.list(&anna, at).await.unwrap().sessions, []);
                     assert_eq!(store.find(&sessions[0].id, at).await.unwrap(), None);
                 }
                 handed
@@ -907,7 +942,7 @@ pub(crate) async fn an_insert_that_races_with_delete_all_is_among_them_or_surviv
             })
         });
         let times = times_handed(&race(contenders.collect()).await);
-        let listed = ids(&store.list(&anna, at).await.unwrap());
+        let listed = ids(&store.list(&anna, at).await.unwrap().sessions);
         for session in &sessions {
             let counted = times.get(&session.id).copied().unwrap_or_default();
             let found = store.find(&session.id, at).await.unwrap().is_some();

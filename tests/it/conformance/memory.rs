@@ -133,7 +133,15 @@ async fn at_the_cap_a_session_that_is_over_makes_room_and_so_does_a_deleted_one(
         &store.insert(session_of(&user("clara"), then), then).await
     ));
     assert_eq!(store.approximate_len(), Some(100));
-    assert_eq!(store.list(&user("clara"), then).await.unwrap().len(), 100);
+    assert_eq!(
+        store
+            .list(&user("clara"), then)
+            .await
+            .unwrap()
+            .sessions
+            .len(),
+        100
+    );
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ async fn run(store: &dyn SessionStore, idle_timeout: Option<Duration>, history: 
             }
             Step::List(user) => {
                 let user = user.get(&users);
-                let listed = store.list(user, at).await.unwrap();
+                let listed = store.list(user, at).await.unwrap().sessions;
                 assert!(listed.is_sorted_by_key(|session| session.created_at));
                 assert_eq!(sorted(listed), model.list(user, at));
             }
@@ -217,7 +217,7 @@ async fn run(store: &dyn SessionStore, idle_timeout: Option<Duration>, history: 
         assert_eq!(found, model.find(session, at));
     }
     for user in &users {
-        let listed = store.list(user, at).await.unwrap();
+        let listed = store.list(user, at).await.unwrap().sessions;
         assert_eq!(sorted(listed), model.list(user, at));
     }
     for sealed in &seals {

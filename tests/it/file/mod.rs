@@ -60,7 +60,7 @@ async fn is_live(store: &FileStore, number: u64) -> bool {
 }
 
 async fn numbers_of(store: &FileStore, of: &str) -> Vec<i64> {
-    let sessions = store.list(&user(of), AT).await.unwrap();
+    let sessions = store.list(&user(of), AT).await.unwrap().sessions;
     sessions
         .iter()
         .map(|session| session.created_at.as_millis())

@@ -68,7 +68,7 @@ async fn ending_all_over_two_of_us_counts_each_session_once_and_loses_no_login()
             .map(|s| s.id)
             .collect();
         // Whoever is not among them survived whole: found, listed, and ended by the next.
-        let survivors = stores[0].list(&anna, present()).await.unwrap();
+        let survivors = stores[0].list(&anna, present()).await.unwrap().sessions;
         for session in &sessions {
             let found = stores[1].find(&session.id, present()).await.unwrap();
             assert_eq!(found.is_some(), !ended.contains(&session.id));

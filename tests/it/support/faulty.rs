@@ -10,8 +10,8 @@ use neptun_auth::http::{self, App, CookieSettings, Draining};
 use neptun_auth::metrics::{Listener, Metrics};
 use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, serve};
 use neptun_auth::session::{
-    Lifetimes, Moment, SealedSession, Session, SessionId, SessionManager, SessionStore, StoreError,
-    StoreErrorKind, SystemClock, Timestamp, User,
+    Lifetimes, Moment, SealedSession, Session, SessionId, SessionList, SessionManager,
+    SessionStore, StoreError, StoreErrorKind, SystemClock, Timestamp, User,
 };
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
@@ -96,7 +96,7 @@ impl SessionStore for FaultyStore {
         self.suffer(self.inner.delete(id, at)).await
     }
 
-    async fn list(&self, user: &User, at: Moment) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
         self.suffer(self.inner.list(user, at)).await
     }
 
