@@ -5,18 +5,13 @@
 //! find another file under the same name.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use redb::StorageBackend;
 use rustix::fs::{Advice, fadvise};
-
-use super::OpenError;
 
 /// A place for bytes.
 pub trait Device: fmt::Debug + Send + Sync + 'static {
@@ -97,91 +92,4 @@ impl Device for File {
         self.sync_all()?;
         Ok(fadvise(self, 0, None, Advice::DontNeed)?)
     }
-}
-
-/// Opens the file at `path`, locked; `init` makes a new one, which gets its name only when it is
-/// complete. So a file that is there, yet empty, was damaged.
-pub(super) fn open_file(
-    path: &Path,
-    init: impl FnOnce(&Arc<dyn Device>) -> Result<(), OpenError>,
-) -> Result<File, OpenError> {
-    let failed = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => {
-            warn_if_others_may(&file, path).map_err(failed)?;
-            lock(file, path)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let directory = directory_of(path);
-            create_directory(directory).map_err(failed)?;
-            let draft = draft_of(path);
-            let file = lock(create_private(&draft).map_err(failed)?, path)?;
-            // Whoever held this lock before may have finished the file meanwhile.
-            if path.try_exists().map_err(failed)? {
-                return Err(OpenError::Locked(path.to_owned()));
-            }
-            file.set_len(0).map_err(failed)?;
-            let device: Arc<dyn Device> = Arc::new(file.try_clone().map_err(failed)?);
-            init(&device)?;
-            file.sync_all()
-                .and_then(|()| std::fs::rename(&draft, path))
-                .and_then(|()| File::open(directory)?.sync_all())
-                .map_err(failed)?;
-            Ok(file)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn lock(file: File, path: &Path) -> Result<File, OpenError> {
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(OpenError::Io {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// A file that was copied into place may be open to others. That is for the operator to change:
-/// the group may be the one that makes the backups.
-fn warn_if_others_may(file: &File, path: &Path) -> io::Result<()> {
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        tracing::warn!(
-            file = %path.display(),
-            mode = format!("{mode:04o}"),
-            "the session file is open to others than its owner: chmod 600 it"
-        );
-    }
-    Ok(())
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-}
-
-fn create_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-fn directory_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    parent.unwrap_or(Path::new("."))
-}
-
-fn draft_of(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    path.with_file_name(name)
 }

@@ -15,7 +15,7 @@
 //! **What a crash may lose**: two seconds of "last used", which is written along with other
 //! changes, or by itself within two seconds. No answer ever given.
 //!
-//! Neighbours: `device` (where bytes lie), `entry` (what a row says), `journal` (rows on
+//! Neighbours: `place` (which file it is), `device` (where bytes lie), `entry` (what a row says), `journal` (rows on
 //! disk), `batch` (decisions), `writer` (the thread). None of them knows a configuration
 //! or HTTP, and none retries a failed write.
 
@@ -23,6 +23,7 @@ mod batch;
 mod device;
 mod entry;
 mod journal;
+mod place;
 mod writer;
 
 use std::io;
@@ -101,6 +102,14 @@ pub enum OpenError {
         /// Which version is meant.
         why: String,
     },
+    /// Others could have put the file there, or it is no file.
+    #[error("session file {}: {why}", path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter, and what to do about it.
+        why: String,
+    },
     /// The operating system refused.
     #[error("session file {}: {source}{}", path.display(), advice(source))]
     Io {
@@ -135,6 +144,16 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 impl OpenError {
+    fn at_path(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self::Io { path, source }
+    }
+
+    fn unsafe_at(path: &Path, why: impl Into<String>) -> Self {
+        let (path, why) = (path.to_owned(), why.into());
+        Self::Unsafe { path, why }
+    }
+
     fn at(path: &Path, unreadable: Unreadable) -> Self {
         let path = path.to_owned();
         match unreadable {
@@ -170,7 +189,7 @@ impl FileStore {
     /// Opens the file at `path`, or makes it, and loads what it holds. Blocks until that is done.
     pub fn open(path: &Path, config: FileConfig) -> Result<Self, OpenError> {
         let init = |device: &_| Journal::create(device).map_err(|why| OpenError::at(path, why));
-        let file = device::open_file(path, init)?;
+        let file = place::open_file(path, init)?;
         Self::load(path, Arc::new(file), config)
     }
 

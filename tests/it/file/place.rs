@@ -60,6 +60,34 @@ async fn a_second_opener_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
+fn of_many_that_make_the_file_at_once_exactly_one_gets_it() {
+    let scratch = Scratch::new("at-once");
+    for round in 0..50 {
+        let path = scratch.path().join(format!("sessions-{round}"));
+        if round % 2 == 1 {
+            // What a crash leaves.
+            std::fs::write(path.with_extension("new"), "half").unwrap();
+        }
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open = || FileStore::open(&path, config());
+            let openers: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            let opened = openers.into_iter().map(|opener| opener.join().unwrap());
+            opened.collect()
+        });
+        let mut stores = 0;
+        for opened in opened {
+            match opened {
+                Ok(_) => stores += 1,
+                Err(error) => assert!(matches!(error, OpenError::Locked(_)), "{error}"),
+            }
+        }
+        assert_eq!(stores, 1, "round {round}");
+        let names = std::fs::read_dir(scratch.path()).unwrap();
+        assert_eq!(names.count(), round + 1, "nothing else is left there");
+    }
+}
+
+#[test]
 fn a_path_that_cannot_be_a_file_is_refused_with_advice() {
     let scratch = Scratch::new("no-file");
     let file = scratch.path().join("file");

@@ -2,9 +2,9 @@
 
 mod crash;
 mod full;
+mod others;
 mod power;
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -70,21 +70,6 @@ fn a_damaged_file_is_refused_with_one_line_that_says_what_to_do() {
     }
     std::fs::write(&path, good).unwrap();
     assert!(start_at(&path).is_live(&token));
-}
-
-#[test]
-fn a_file_that_others_may_read_is_warned_of_in_one_line() {
-    let scratch = Scratch::new("open-to-others");
-    let path = scratch.path().join("sessions");
-    let (_, log) = start_at(&path).stop();
-    let warns = |log: &[String]| log.iter().filter(|line| line.contains("chmod 600")).count();
-    assert_eq!(warns(&log), 0, "{log:#?}");
-    for mode in [0o640, 0o604] {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        let (status, log) = start_at(&path).stop();
-        assert!(status.success());
-        assert_eq!(warns(&log), 1, "{log:#?}");
-    }
 }
 
 #[test]
