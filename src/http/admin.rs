@@ -12,9 +12,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Number;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
@@ -23,6 +22,7 @@ use super::MAX_BODY_BYTES;
 use super::context::to_the_end;
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
+use super::fields::Fields;
 use super::openapi::{
     ADMIN, IssueAnswers, ListAnswers, RevokeSessionAnswers, RevokeUserAnswers, SessionInPath,
     UserInPath,
@@ -61,21 +61,41 @@ fn bearer_token(header: &[u8]) -> Option<&[u8]> {
 }
 
 /// Who has logged in.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct IssueRequest {
-    /// The user's name: printable ASCII without leading or trailing space.
+    /// The user's name: printable ASCII without leading or trailing space, and neither `.` nor
+    /// `..`, since no URL can name such a user.
     #[schema(
         min_length = 1,
         max_length = 256,
-        pattern = "^[!-~]([ -~]{0,254}[!-~])?$"
+        pattern = "^([!-\\-/-~]|[!-\\-/-~][!-~]|[!-~][!-\\-/-~]|[!-~][ -~]{1,254}[!-~])$"
     )]
     user: String,
     /// The lifetime of the session; without it the configured one.
     #[schema(minimum = 1, maximum = 3_153_600_000_i64)]
-    #[serde(default, deserialize_with = "whole_number")]
     ttl_seconds: Option<i64>,
 }
+
+impl IssueRequest {
+    fn of(body: &RawValue) -> Result<Self, ApiError> {
+        let fields = Fields::of(body, &["user", "ttlSeconds"])?;
+        Ok(Self {
+            user: fields.text("user")?,
+            ttl_seconds: fields.whole_number("ttlSeconds")?,
+        })
+    }
+
+    fn user(&self) -> Result<User, ApiError> {
+        if matches!(&*self.user, "." | "..") {
+            return Err(ApiError::bad_field("user", NOT_IN_A_URL));
+        }
+        User::new(&self.user).map_err(|_| ApiError::BadUser)
+    }
+}
+
+/// What is wrong with a user whose sessions could not be listed: `.` and `..` are steps in a path.
+pub(super) const NOT_IN_A_URL: &str = "must not be . or .., which no URL can name";
 
 /// The only answer that ever shows a token.
 #[derive(Serialize, ToSchema)]
@@ -114,10 +134,11 @@ pub(super) struct Issued {
 pub(super) async fn issue(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
-    body: Result<Json<IssueRequest>, JsonRejection>,
+    body: Result<Json<Box<RawValue>>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Issued>), ApiError> {
-    let Json(request) = body?;
-    let user = User::new(&request.user).map_err(|_| ApiError::BadUser)?;
+    let Json(body) = body?;
+    let request = IssueRequest::of(&body)?;
+    let user = request.user()?;
     let ttl = request.ttl_seconds.map(legal_ttl).transpose()?;
     let (token, session) = to_the_end(async move { sessions.issue(user, ttl).await }).await?;
     let issued = Issued {
@@ -129,24 +150,6 @@ pub(super) async fn issue(
         expires_at: session.expires_at.to_string(),
     };
     Ok((StatusCode::CREATED, Json(issued)))
-}
-
-/// A number without a fraction, however it is written: `3600.0` is an integer to JSON Schema, and
-/// what languages write that know no other numbers. Out of range becomes out of bounds.
-fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    let Some(number) = Option::<Number>::deserialize(from)? else {
-        return Ok(None);
-    };
-    let as_text = |float: f64| {
-        let is_whole = float.fract() == 0.0;
-        is_whole.then(|| format!("{float:.0}"))
-    };
-    let text = match number.as_i64() {
-        Some(integer) => return Ok(Some(integer)),
-        None => number.as_f64().and_then(as_text),
-    };
-    let text = text.ok_or_else(|| D::Error::custom("not a whole number"))?;
-    Ok(Some(text.parse().unwrap_or(i64::MAX)))
 }
 
 /// 1 second to 36500 days.

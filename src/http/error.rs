@@ -3,6 +3,7 @@
 //! One exhaustive match goes from what happened to what is answered. Causes are logged here,
 //! once, and never leave the process: the sentences are fixed.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use axum::extract::rejection::JsonRejection;
@@ -41,6 +42,8 @@ pub(super) enum ApiError {
     BadUser,
     BadTtl,
     BadBody(StatusCode),
+    /// What is wrong with which field of a body.
+    BadField(Cow<'static, str>, &'static str),
     TooSlow,
     NotHttp,
     HeadTooLarge,
@@ -57,6 +60,11 @@ impl ApiError {
     /// An [`ApiError`] from a store's error, for `map_err`.
     pub(super) fn store(operation: Operation) -> impl Fn(StoreError) -> Self {
         move |error| Self::Store(operation, error)
+    }
+
+    /// That this is wrong with this field of a body.
+    pub(super) fn bad_field(name: impl Into<Cow<'static, str>>, problem: &'static str) -> Self {
+        Self::BadField(name.into(), problem)
     }
 
     /// The status and the fixed sentence.
@@ -93,6 +101,7 @@ impl ApiError {
                 "ttlSeconds must be from 1 to 3153600000",
             ),
             Self::BadBody(status) => (*status, sentence_for_body(*status)),
+            Self::BadField(_field, problem) => (StatusCode::UNPROCESSABLE_ENTITY, problem),
             Self::TooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
                 "The request was not complete in time",
@@ -112,6 +121,15 @@ impl ApiError {
             Self::NoRandomness(_) | Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
             }
+        }
+    }
+
+    /// The sentence, and before it the field that it is about.
+    pub(super) fn message(&self) -> Cow<'static, str> {
+        let (_, sentence) = self.answer();
+        match self {
+            Self::BadField(field, _) => format!("{field}: {sentence}").into(),
+            _ => sentence.into(),
         }
     }
 
@@ -199,13 +217,14 @@ pub(super) struct Envelope {
 
 #[derive(Serialize, ToSchema)]
 struct EnvelopeData {
-    /// A fixed sentence, safe to show.
-    message: &'static str,
+    /// A fixed sentence, safe to show, behind the name of a field if it is about one.
+    #[schema(value_type = String)]
+    message: Cow<'static, str>,
 }
 
 impl Envelope {
     /// The envelope with this sentence.
-    pub(super) fn of(status: StatusCode, message: &'static str) -> Self {
+    pub(super) fn of(status: StatusCode, message: Cow<'static, str>) -> Self {
         Self {
             status_code: status.as_u16(),
             status_message: status.canonical_reason().unwrap_or_default(),
@@ -216,9 +235,9 @@ impl Envelope {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, message) = self.answer();
-        self.log(status, message);
-        json(status, self.header(), &Envelope::of(status, message))
+        let (status, sentence) = self.answer();
+        self.log(status, sentence);
+        json(status, self.header(), &Envelope::of(status, self.message()))
     }
 }
 

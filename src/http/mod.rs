@@ -10,6 +10,7 @@ mod cookie;
 mod docs;
 mod edge;
 mod error;
+mod fields;
 mod host;
 mod json;
 mod logout;

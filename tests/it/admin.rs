@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::support::faulty::FaultyService;
 use crate::support::service::binary;
 use crate::support::start::on_every_store;
 use crate::support::{ADMIN_TOKEN, Answer, Ask, Connection, Service, Start, assert_envelope};
@@ -126,106 +127,120 @@ fn without_a_configured_token_the_routes_are_403_and_the_log_says_what_to_set() 
 }
 
 fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing(start: &Start) {
+    const BAD_TTL: &str = "ttlSeconds must be from 1 to 3153600000";
     let service = start.service();
-    let long = format!("{{\"user\":\"{}\"}}", "u".repeat(5000));
-    let cases: [(&str, u16, &str, &str); 21] = [
-        ("", 400, "Bad Request", "The body is not valid JSON"),
-        (
-            "{\"user\":",
-            400,
-            "Bad Request",
-            "The body is not valid JSON",
-        ),
-        ("nonsense", 400, "Bad Request", "The body is not valid JSON"),
-        (
-            "{\"user\":\"42\"} x",
-            400,
-            "Bad Request",
-            "The body is not valid JSON",
-        ),
-        ("null", 422, "Unprocessable Entity", BAD_SHAPE),
-        ("[]", 422, "Unprocessable Entity", BAD_SHAPE),
-        ("{}", 422, "Unprocessable Entity", BAD_SHAPE),
-        ("{\"user\":42}", 422, "Unprocessable Entity", BAD_SHAPE),
-        (
-            "{\"user\":\"42\",\"role\":\"x\"}",
-            422,
-            "Unprocessable Entity",
-            BAD_SHAPE,
-        ),
-        (
-            "{\"user\":\"42\",\"ttlSeconds\":\"1\"}",
-            422,
-            "Unprocessable Entity",
-            BAD_SHAPE,
-        ),
-        (
-            "{\"user\":\"42\",\"ttlSeconds\":1.5}",
-            422,
-            "Unprocessable Entity",
-            BAD_SHAPE,
-        ),
-        (
-            "{\"user\":\"42\",\"user\":\"43\"}",
-            422,
-            "Unprocessable Entity",
-            BAD_SHAPE,
-        ),
-        ("{\"user\":\"\"}", 422, "Unprocessable Entity", BAD_USER),
-        ("{\"user\":\" 42\"}", 422, "Unprocessable Entity", BAD_USER),
-        (
-            "{\"user\":\"a\\u0000b\"}",
-            422,
-            "Unprocessable Entity",
-            BAD_USER,
-        ),
-        (
-            "{\"user\":\"a\\r\\nx: y\"}",
-            422,
-            "Unprocessable Entity",
-            BAD_USER,
-        ),
-        (
-            "{\"user\":\"\u{e4}\"}",
-            422,
-            "Unprocessable Entity",
-            BAD_USER,
-        ),
-        (&long, 422, "Unprocessable Entity", BAD_USER),
-        (
-            "{\"user\":\"42\",\"ttlSeconds\":0}",
-            422,
-            "Unprocessable Entity",
-            "ttlSeconds must be from 1 to 3153600000",
-        ),
-        (
-            "{\"user\":\"42\",\"ttlSeconds\":-1}",
-            422,
-            "Unprocessable Entity",
-            "ttlSeconds must be from 1 to 3153600000",
-        ),
-        (
-            "{\"user\":\"42\",\"ttlSeconds\":3153600001}",
-            422,
-            "Unprocessable Entity",
-            "ttlSeconds must be from 1 to 3153600000",
-        ),
-    ];
-    for (body, status, reason, sentence) in cases {
-        let answer = Service::authorized("POST", "/admin/sessions")
-            .json(body)
-            .send(service.admin);
-        assert_envelope(&answer, status, reason, sentence);
+    let refuse = |body: &str, status, reason, sentence: &str| {
+        let ask = Service::authorized("POST", "/admin/sessions").json(body);
+        assert_envelope(&ask.send(service.admin), status, reason, sentence);
+    };
+    for body in [
+        "",
+        r#"{"user":"#,
+        "nonsense",
+        r#"{"user":"42"} x"#,
+        r#"["a",60"#,
+        r#"{"user":42,}"#,
+    ] {
+        refuse(body, 400, "Bad Request", "The body is not valid JSON");
     }
-    for huge in ["1e300", "99999999999999999999"] {
-        let body = format!("{{\"user\":\"42\",\"ttlSeconds\":{huge}}}");
-        let ask = Service::authorized("POST", "/admin/sessions").json(&body);
-        let sentence = "ttlSeconds must be from 1 to 3153600000";
-        let answer = ask.send(service.admin);
-        assert_envelope(&answer, 422, "Unprocessable Entity", sentence);
+    let long = format!(r#"{{"user":"{}"}}"#, "u".repeat(5000));
+    let deep = format!(r#"{{"user":{}{}}}"#, "[".repeat(3000), "]".repeat(3000));
+    let long_name = format!(r#"{{"{}":1}}"#, "n".repeat(5000));
+    let long_name_shown = format!("{}\u{2026}: no such field", "n".repeat(64));
+    for (body, sentence) in [
+        ("null", BAD_SHAPE),
+        ("[]", BAD_SHAPE),
+        (r#"["a",60]"#, BAD_SHAPE),
+        (r#""a""#, BAD_SHAPE),
+        ("{}", "user: is missing"),
+        (r#"{"ttlSeconds":60}"#, "user: is missing"),
+        (r#"{"user":42}"#, "user: must be a string"),
+        (r#"{"user":null}"#, "user: must be a string"),
+        (r#"{"user":{"id":42}}"#, "user: must be a string"),
+        (&deep, "user: must be a string"),
+        (r#"{"ttl":60}"#, "ttl: no such field"),
+        (r#"{"user":"42","role":"x"}"#, "role: no such field"),
+        (r#"{"user":"42","User":"42"}"#, "User: no such field"),
+        (
+            r#"{"user":"42","ttl_seconds":60}"#,
+            "ttl_seconds: no such field",
+        ),
+        (r#"{"a\nb\u202e":1}"#, "a\\nb\\u{202e}: no such field"),
+        (&long_name, &long_name_shown),
+        (
+            r#"{"$serde_json::private::RawValue":"{}"}"#,
+            "$serde_json::private::RawValue: no such field",
+        ),
+        (r#"{"user":"42","user":"43"}"#, "user: given twice"),
+        (r#"{"user":"42","us\u0065r":"42"}"#, "user: given twice"),
+        (
+            r#"{"user":"42","ttlSeconds":"60"}"#,
+            "ttlSeconds: must be a whole number",
+        ),
+        (
+            r#"{"user":"42","ttlSeconds":1.5}"#,
+            "ttlSeconds: must be a whole number",
+        ),
+        (
+            r#"{"user":"42","ttlSeconds":true}"#,
+            "ttlSeconds: must be a whole number",
+        ),
+        (
+            r#"{"user":"42","ttlSeconds":[60]}"#,
+            "ttlSeconds: must be a whole number",
+        ),
+        (r#"{"user":"42","ttlSeconds":0}"#, BAD_TTL),
+        (r#"{"user":"42","ttlSeconds":-1}"#, BAD_TTL),
+        (r#"{"user":"42","ttlSeconds":3153600001}"#, BAD_TTL),
+        (r#"{"user":"42","ttlSeconds":1e300}"#, BAD_TTL),
+        (r#"{"user":"42","ttlSeconds":1e999}"#, BAD_TTL),
+        (
+            r#"{"user":"42","ttlSeconds":99999999999999999999}"#,
+            BAD_TTL,
+        ),
+        (r#"{"user":""}"#, BAD_USER),
+        (r#"{"user":" 42"}"#, BAD_USER),
+        (r#"{"user":"a\u0000b"}"#, BAD_USER),
+        (r#"{"user":"a\r\nx: y"}"#, BAD_USER),
+        (r#"{"user":"\u00e4"}"#, BAD_USER),
+        (&long, BAD_USER),
+        (
+            r#"{"user":"."}"#,
+            "user: must not be . or .., which no URL can name",
+        ),
+        (
+            r#"{"user":"\u002e."}"#,
+            "user: must not be . or .., which no URL can name",
+        ),
+    ] {
+        refuse(body, 422, "Unprocessable Entity", sentence);
     }
     let listed = service.ask_admin("GET", "/admin/users/42/sessions");
     assert_eq!(listed.json()["sessions"], serde_json::json!([]));
+}
+
+#[test]
+fn users_that_begin_with_dots_or_hold_them_are_users_like_any_other() {
+    let service = Service::start();
+    for user in ["...", ".a", "a.", "..b", "a.b"] {
+        service.token_of(user);
+        let target = format!("/admin/users/{user}/sessions");
+        let revoked = service.ask_admin("DELETE", &target).json();
+        assert_eq!(revoked, serde_json::json!({ "revoked": 1 }), "{user}");
+    }
+}
+
+#[test]
+fn a_session_that_a_store_holds_of_a_user_that_no_url_can_name_can_still_be_ended() {
+    let service = FaultyService::start();
+    let tokens = [".", ".."].map(|user| service.token_of(user));
+    for (token, target) in tokens.iter().zip([".", "%2e%2e"]) {
+        let target = format!("/admin/users/{target}/sessions");
+        let revoked = Service::authorized("DELETE", &target).send(service.admin);
+        assert_eq!(revoked.json(), serde_json::json!({ "revoked": 1 }));
+        let check = Ask::get("/api/auth/check").session(token);
+        assert_eq!(check.send(service.public).status, 401);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Errors are described by [`ApiError`] itself, the very code that answers them, so status,
 //! sentence and header cannot drift from what is sent.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderName, StatusCode};
@@ -121,8 +122,8 @@ impl Answers {
     /// Errors, as they are answered.
     pub(super) fn errors(mut self, errors: impl IntoIterator<Item = ApiError>) -> Self {
         for error in errors {
-            let (status, sentence) = error.answer();
-            self = self.refusal(status, sentence);
+            let (status, _) = error.answer();
+            self = self.refusal(status, error.message());
             if let Some((name, value)) = error.header() {
                 let name = title_case(&name);
                 let description = meaning(&name);
@@ -133,16 +134,16 @@ impl Answers {
     }
 
     /// An error of this status and sentence.
-    fn refusal(mut self, status: StatusCode, sentence: &'static str) -> Self {
+    fn refusal(mut self, status: StatusCode, sentence: Cow<'static, str>) -> Self {
         let answer = self.answer(status);
         if !answer.description.is_empty() {
             answer.description.push_str("; or: ");
         }
-        answer.description.push_str(sentence);
+        answer.description.push_str(&sentence);
         answer.content = Some(("application/json", schema_of::<Envelope>()));
-        answer
-            .examples
-            .push((name_of(sentence), json!(Envelope::of(status, sentence))));
+        let name = name_of(&sentence);
+        let envelope = json!(Envelope::of(status, sentence));
+        answer.examples.push((name, envelope));
         self
     }
 

@@ -4,9 +4,10 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::IntoResponses;
 
-use super::super::admin::{Issued, Listed, Revoked};
+use super::super::admin::{Issued, Listed, NOT_IN_A_URL, Revoked};
 use super::super::docs;
 use super::super::error::{ApiError, Operation};
+use super::super::fields::{GIVEN_TWICE, IS_MISSING, NO_SUCH_FIELD, NOT_A_STRING, NOT_WHOLE};
 use super::super::logout::SignedOut;
 use super::super::ops::Health;
 use super::answers::{Answers, Responses};
@@ -58,7 +59,13 @@ answers! {
             ApiError::BadBody(StatusCode::PAYLOAD_TOO_LARGE),
             ApiError::BadBody(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             ApiError::BadBody(StatusCode::UNPROCESSABLE_ENTITY),
+            ApiError::bad_field("ttl", NO_SUCH_FIELD),
+            ApiError::bad_field("user", GIVEN_TWICE),
+            ApiError::bad_field("user", IS_MISSING),
+            ApiError::bad_field("user", NOT_A_STRING),
             ApiError::BadUser,
+            ApiError::bad_field("user", NOT_IN_A_URL),
+            ApiError::bad_field("ttlSeconds", NOT_WHOLE),
             ApiError::BadTtl,
             failed(Operation::Issue),
             ApiError::Store(Operation::Issue, StoreError::new(StoreErrorKind::Full, "")),
