@@ -34,15 +34,11 @@ fn main() -> ExitCode {
 
 fn run(config: Config) -> ExitCode {
     let (filter, format) = (config.log.clone(), config.log_format);
-    let outcome = telemetry::start(filter, format, http::describe_current)
-        .and_then(|flush| Ok((flush, Builder::new_multi_thread().enable_all().build()?)))
-        .map_err(RunError::Process)
-        .and_then(|(_flush, runtime)| {
-            let outcome = runtime.block_on(server::run(config));
-            // What still blocks then, such as a look-up of a name, is not waited for.
-            runtime.shutdown_background();
-            outcome
-        });
+    let logging = telemetry::start(filter, format, http::describe_current);
+    let (_flush, outcome) = match logging {
+        Ok(flush) => (Some(flush), serve(config)),
+        Err(error) => (None, Err(RunError::Process(error))),
+    };
     match outcome {
         Err(error) if error.is_a_setting() => {
             complain(&error);
@@ -50,6 +46,15 @@ fn run(config: Config) -> ExitCode {
         }
         outcome => finish(outcome),
     }
+}
+
+fn serve(config: Config) -> Result<(), RunError> {
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(RunError::Process)?;
+    let outcome = runtime.block_on(server::run(config));
+    // What still blocks then, such as a look-up of a name, is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 fn finish<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
@@ -62,10 +67,7 @@ fn finish<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "for whoever started it; logging may not have begun"
-)]
+/// For whoever started it.
 fn complain(problem: &dyn std::fmt::Display) {
-    eprintln!("neptun-auth: {problem}");
+    telemetry::print(&format!("neptun-auth: {problem}\n"));
 }

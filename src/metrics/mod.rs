@@ -8,7 +8,7 @@ mod requests;
 mod text;
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -178,6 +178,8 @@ pub struct Metrics {
     store_ok: [Histogram; STORE_OPERATIONS.len()],
     store_error: [Histogram; STORE_OPERATIONS.len()],
     store_errors: Family<Labels<1>, Counter>,
+    log_lines_lost: Counter,
+    count_lost_lines: fn() -> u64,
 }
 
 impl Metrics {
@@ -257,6 +259,13 @@ impl Metrics {
                 "Failed calls to the session store, by what failed",
                 store_errors,
             ),
+            log_lines_lost: registered(
+                r,
+                "log_lines_lost",
+                "Log lines that could not be written: their reader had stalled, or was gone",
+                Counter::default(),
+            ),
+            count_lost_lines: || 0,
             requests: {
                 registered(
                     r,
@@ -277,6 +286,15 @@ impl Metrics {
             },
             store_error,
             registry,
+        }
+    }
+
+    /// The same, which also say how many log lines were lost since the start.
+    #[must_use]
+    pub fn with_lost_log_lines(self, count_lost_lines: fn() -> u64) -> Self {
+        Self {
+            count_lost_lines,
+            ..self
         }
     }
 
@@ -344,6 +362,8 @@ impl Metrics {
 
     /// All of it in the Prometheus text format, version 0.0.4.
     pub fn text(&self) -> Result<String, fmt::Error> {
+        let lost = (self.count_lost_lines)();
+        self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
         let mut open_metrics = String::new();
         encode(&mut open_metrics, &self.registry)?;
         Ok(text::from_open_metrics(&open_metrics))

@@ -114,7 +114,8 @@ fn advice(error: &io::Error) -> &'static str {
 /// Runs the service until a signal ends it.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let signal = shutdown::first_signal().map_err(RunError::Signals)?;
-    let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
+    let metrics = Metrics::new(http::ROUTES, http::ANSWERS);
+    let metrics = Arc::new(metrics.with_lost_log_lines(telemetry::lines_lost));
     let store = store::open(&config.store, config.store_timeout, Arc::clone(&metrics))?;
     let public_listener = listen("listen", config.listen, &config.limits)?;
     let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
@@ -181,6 +182,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     teller.abort();
     rate_limit::tell_now();
     shutdown.farewell(public + admin);
+    telemetry::flush_until(shutdown.deadline().into_std());
     closed.unwrap_or_else(|_late| {
         // Whoever let go of the store last would wait for a disk that does not answer.
         std::mem::forget(sessions);

@@ -30,11 +30,22 @@ pub(super) struct Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut line = Line::begin(self.shape, event);
+        let metadata = event.metadata();
+        let mut line = Line::begin(self.shape, *metadata.level(), metadata.target());
         event.record(&mut line);
         (self.describe_request)(&mut |name, value| line.add_text(name, value));
         self.sink.add(line.end().as_bytes());
     }
+}
+
+/// The line that says how many lines were lost.
+pub(super) fn of_loss(shape: Shape, lost: u64) -> String {
+    let mut line = Line::begin(shape, Level::WARN, module_path!());
+    line.add_message(format_args!(
+        "log lines were lost: their reader had stalled"
+    ));
+    line.add_plain("lost", lost);
+    line.end()
 }
 
 /// A line that is being written: what is said of every event, its message, its other fields.
@@ -44,14 +55,12 @@ struct Line {
 }
 
 impl Line {
-    fn begin(shape: Shape, event: &Event<'_>) -> Self {
+    fn begin(shape: Shape, level: Level, target: &str) -> Self {
         let text = String::with_capacity(USUAL_BYTES);
         let mut line = Self { shape, text };
         let now = SystemClock.now();
-        let level = *event.metadata().level();
         match shape {
             Shape::Json => {
-                let target = event.metadata().target();
                 line.push(format_args!("{{\"timestamp\":\"{now}\""));
                 line.add_text("level", level.as_str());
                 line.add_text("target", target);
@@ -81,7 +90,15 @@ impl Line {
         match self.shape {
             Shape::Json => self.add_text("message", &message.to_string()),
             Shape::Human { has_colors } => {
-                self.push(format_args!(" {message}"));
+                self.text.push(' ');
+                // A message may quote a server, which must not make up lines or colours.
+                for c in message.to_string().chars() {
+                    if c.is_control() {
+                        self.text.extend(c.escape_default());
+                    } else {
+                        self.text.push(c);
+                    }
+                }
                 self.text.push_str(if has_colors { "\x1b[2m" } else { "" });
             }
         }

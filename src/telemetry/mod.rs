@@ -14,7 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use sink::{FlushAtEnd, flush};
+pub use sink::{FlushAtEnd, flush, flush_until, lines_lost, print};
 
 use crate::config::LogFormat;
 use line::{Lines, Shape};
@@ -38,7 +38,7 @@ pub fn start(
             has_colors: is_terminal,
         },
     };
-    let (sink, flush) = Sink::start()?;
+    let (sink, flush) = Sink::start(move |lost| line::of_loss(shape, lost))?;
     let lines = Lines {
         shape,
         describe_request,

@@ -51,6 +51,7 @@ fn every_metric_is_described_and_there_from_the_start() {
         "neptun_auth_sessions_ended_total{reason=\"admin\"}",
         "neptun_auth_sessions_ended_total{reason=\"user\"}",
         "neptun_auth_sessions",
+        "neptun_auth_log_lines_lost_total",
         "neptun_auth_connections_open{listener=\"public\"}",
         "neptun_auth_connections_refused_total{listener=\"admin\"}",
         "neptun_auth_store_operation_duration_seconds_count{operation=\"delete\",outcome=\"error\"}",
