@@ -95,6 +95,18 @@ pub(super) fn without_secrets(url: &str) -> String {
     shown + more
 }
 
+/// A variable's text as Nitro reads it, which is what `destr` makes of it: without one pair of
+/// double quotes around it, else as it stands. What `destr` takes for a number or an object is no
+/// password there, and stays as it is here.
+pub(super) fn as_nitro_reads(variable: &str) -> String {
+    let quoted = variable.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    match quoted {
+        Some(text) if !text.contains('\\') => text.to_owned(),
+        // With a backslash, or with white space around the quotes, it has to be a JSON string.
+        _ => serde_json::from_str(variable).unwrap_or_else(|_| variable.to_owned()),
+    }
+}
+
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
     text.parse()
         .map_err(|_| format!("`{text}` is neither true nor false"))

@@ -219,11 +219,13 @@ impl Flags {
             }
         }
         let by_file = by_flag..passwords.len();
-        passwords.extend(
-            self.nuxt_session_password
-                .as_deref()
-                .map(SecretString::from),
-        );
+        if let Some(variable) = &self.nuxt_session_password {
+            let password = parse::as_nitro_reads(variable);
+            // nuxt-auth-utils takes the variable as it stands, wherever Nitro would unquote it.
+            let as_it_stands = (password != *variable).then(|| variable.as_str().into());
+            passwords.push(password.into());
+            passwords.extend(as_it_stands);
+        }
         if passwords.is_empty() {
             return None;
         }
@@ -236,10 +238,7 @@ impl Flags {
         };
         let opener =
             opener.map_err(|weak| format!("{weak}; give the web app's NUXT_SESSION_PASSWORD"));
-        Some(Seals {
-            opener: faults.check(flag, opener)?,
-            subject_pointer: subject?,
-        })
+        Some(Seals::new(faults.check(flag, opener)?, subject?))
     }
 
     fn cookie(&self, faults: &mut Faults, accepts_seals: bool) -> Option<CookieSettings> {
@@ -292,7 +291,8 @@ impl Flags {
     }
 }
 
-/// A file's text without the line break that editors end it with, which is no part of a secret.
+/// A file's text without the line break that editors end it with and the byte-order mark that some
+/// begin it with, which are no part of a secret.
 fn secret_from_file(path: &str) -> Parsed<SecretString> {
     let text = fs::read_to_string(path).map_err(|error| {
         let advice = match error.kind() {
@@ -303,6 +303,7 @@ fn secret_from_file(path: &str) -> Parsed<SecretString> {
         };
         format!("cannot read {path}: {error}; {advice}")
     })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }
 

@@ -234,6 +234,21 @@ fn a_flag_wins_over_the_environment_and_a_secret_comes_from_a_file() {
 }
 
 #[test]
+fn a_byte_order_mark_at_the_start_of_a_file_is_no_part_of_the_secret() {
+    let file = std::env::temp_dir().join(format!("neptun-auth-bom-{}", std::process::id()));
+    std::fs::write(&file, "\u{feff}a-token-from-a-file\r\n").unwrap();
+    let mut command = binary();
+    command.env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", &file);
+    let service = Service::spawn(command);
+    std::fs::remove_file(&file).unwrap();
+    let issued = Ask::post("/admin/sessions")
+        .header("authorization", "Bearer a-token-from-a-file")
+        .json("{\"user\":\"42\"}")
+        .send(service.admin);
+    assert_eq!(issued.status, 201, "{issued:?}");
+}
+
+#[test]
 fn the_healthcheck_says_by_its_exit_code_whether_the_service_is_ready() {
     let service = Service::start();
     let admin = service.admin.to_string();
