@@ -16,8 +16,12 @@ use time::OffsetDateTime;
 use tower_cookies::Cookie;
 use tower_cookies::cookie::SameSite;
 
+use crate::rate_limit::RateLimit;
 use crate::session::SessionToken;
-use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, trimmed_as_h3_does};
+use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, latin1, trimmed_as_h3_does};
+
+/// How much of a foreign cookie's name is worth a place in the log.
+const SHOWN_OF_A_NAME: usize = 64;
 
 /// The tokens of a request; hardly any has more than one.
 pub type Tokens = SmallVec<[SessionToken; 1]>;
@@ -46,6 +50,7 @@ pub struct SessionCookie {
     settings: CookieSettings,
     clearing: HeaderValue,
     seal_header: Option<HeaderName>,
+    foreign_seals: RateLimit,
 }
 
 impl SessionCookie {
@@ -62,6 +67,7 @@ impl SessionCookie {
             settings,
             clearing,
             seal_header,
+            foreign_seals: RateLimit::default(),
         })
     }
 
@@ -70,9 +76,10 @@ impl SessionCookie {
         &self.settings.name
     }
 
-    /// Whether values may be seals.
-    pub(super) fn accepts_seals(&self) -> bool {
-        self.seal_header.is_some()
+    /// The header in which h3 looks for a seal before it looks at the cookie, if values may be
+    /// seals.
+    pub(super) fn seal_header(&self) -> Option<&HeaderName> {
+        self.seal_header.as_ref()
     }
 
     /// The `Set-Cookie` that makes a client forget. The same for everyone, so built once.
@@ -87,12 +94,25 @@ impl SessionCookie {
         cookie.to_string()
     }
 
+    /// All that a request presents: the legal values of the cookie, and the seals in the header.
+    pub(super) fn presented(&self, headers: &HeaderMap) -> Tokens {
+        let mut tokens = self.values(headers);
+        if let Some(name) = self.seal_header() {
+            if tokens.is_empty() {
+                self.warn_of_foreign_seal(headers);
+            }
+            let values = headers.get_all(name).into_iter();
+            tokens.extend(values.filter_map(|value| header_seal(value.as_bytes())));
+        }
+        tokens
+    }
+
     /// The legal values of all cookies of the name, over all `Cookie` headers, as they came;
     /// seals among them as h3 reads them.
     pub fn values(&self, headers: &HeaderMap) -> Tokens {
-        let lines = headers.get_all(COOKIE).into_iter();
-        let pairs = lines.flat_map(|line| pairs(line.as_bytes()));
-        pairs.filter_map(|pair| self.value(pair)).collect()
+        cookies(headers)
+            .filter_map(|pair| self.value(pair))
+            .collect()
     }
 
     fn value(&self, pair: &[u8]) -> Option<SessionToken> {
@@ -107,24 +127,44 @@ impl SessionCookie {
     /// What h3 would take for a seal must be one here too, or a revoked one could hide behind
     /// spaces, quotes or percent signs that only the web app overlooks.
     fn seal_in(&self, pair: &[u8]) -> Option<SessionToken> {
-        self.seal_header.as_ref()?;
-        let equals = pair.iter().position(|&byte| byte == b'=')?;
-        let (name, value) = (trimmed_as_h3_does(&pair[..equals]), &pair[equals + 1..]);
+        self.seal_header()?;
+        let (name, value) = as_h3_splits(pair)?;
         (name == self.settings.name.as_bytes())
-            .then(|| seal(trimmed_as_h3_does(value)))
+            .then(|| seal(value))
             .flatten()
     }
 
-    /// The seals in the header that h3 reads before the cookie.
-    pub(super) fn seals_in_header(&self, headers: &HeaderMap) -> Tokens {
-        let Some(name) = &self.seal_header else {
-            return Tokens::new();
+    /// A web app that keeps its session under another name (`nuxt-session`, unless configured)
+    /// otherwise gets logouts that end nothing, and nobody is told.
+    fn warn_of_foreign_seal(&self, headers: &HeaderMap) {
+        let own = self.settings.name.as_str();
+        let mut foreign = None;
+        for (name, value) in cookies(headers).filter_map(as_h3_splits) {
+            if name == own.as_bytes() {
+                return;
+            }
+            if foreign.is_none() && seal(value).is_some() {
+                foreign = Some(name);
+            }
+        }
+        let Some(name) = foreign else {
+            return;
         };
-        let values = headers.get_all(name).into_iter();
-        values
-            .filter_map(|value| header_seal(value.as_bytes()))
-            .collect()
+        self.foreign_seals.note(|| {
+            let name = name[..name.len().min(SHOWN_OF_A_NAME)].escape_ascii();
+            let message = format!(
+                "`{name}` came with a seal, this service reads `{own}`: set --cookie-name to the web \
+                 app's"
+            );
+            move |times| tracing::warn!(times, "{message}")
+        });
     }
+}
+
+/// All cookies of a request, each as it stands between the semicolons.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).into_iter();
+    lines.flat_map(|line| pairs(line.as_bytes()))
 }
 
 /// What stands between the semicolons.
@@ -140,15 +180,23 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// A cookie's name and value as h3 takes them apart.
+fn as_h3_splits(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let equals = memchr(b'=', pair)?;
+    let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+    Some((trimmed_as_h3_does(name), trimmed_as_h3_does(value)))
+}
+
 fn seal(cookie_value: &[u8]) -> Option<SessionToken> {
-    let text = as_h3_reads(cookie_value);
-    text.starts_with(SEAL_PREFIX)
-        .then(|| SessionToken::from_seal(&text))
+    seal_of(&as_h3_reads(cookie_value))
 }
 
 /// h3 takes a header's value as it is.
 fn header_seal(value: &[u8]) -> Option<SessionToken> {
-    let text = std::str::from_utf8(value).ok()?.trim_ascii();
+    seal_of(&latin1(value.trim_ascii()))
+}
+
+fn seal_of(text: &str) -> Option<SessionToken> {
     text.starts_with(SEAL_PREFIX)
         .then(|| SessionToken::from_seal(text))
 }

@@ -14,7 +14,6 @@ use tower::Service;
 
 use super::cookie::{SessionCookie, Tokens};
 use super::error::ApiError;
-use super::route::Route;
 use crate::session::SessionToken;
 
 /// The session tokens of a request, in the order presented: at least one.
@@ -62,16 +61,6 @@ impl<S> ReadSessionCookie<S> {
             routes,
         }
     }
-
-    fn presented(&self, request: &Request) -> Tokens {
-        let headers = request.headers();
-        let mut tokens = self.cookie.values(headers);
-        if self.cookie.accepts_seals() && Route::of(request.uri().path()) == Route::Check {
-            // Where h3 reads seals before it reads the cookie.
-            tokens.extend(self.cookie.seals_in_header(headers));
-        }
-        tokens
-    }
 }
 
 impl<S: Service<Request>> Service<Request> for ReadSessionCookie<S> {
@@ -84,7 +73,7 @@ impl<S: Service<Request>> Service<Request> for ReadSessionCookie<S> {
     }
 
     fn call(&mut self, mut request: Request) -> S::Future {
-        let tokens = self.presented(&request);
+        let tokens = self.cookie.presented(request.headers());
         if !tokens.is_empty() {
             request.extensions_mut().insert(Presented(tokens));
         }

@@ -158,7 +158,7 @@ fn public_routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(logout::post))
         .routes(routes!(check::get));
-    if app.0.cookie.accepts_seals() {
+    if app.0.cookie.seal_header().is_some() {
         routes.routes(routes!(logout::sign_out))
     } else {
         routes

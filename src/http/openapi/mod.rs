@@ -12,6 +12,7 @@ mod parameters;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -93,9 +94,16 @@ impl Document {
 }
 
 fn security_schemes(cookie: &SessionCookie) -> BTreeMap<String, RefOr<SecurityScheme>> {
-    let session =
-        "The session cookie. Of several, logout ends all; values that are not legal are ignored.";
-    let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie.name(), session));
+    let mut session =
+        "The session cookie. Of several, logout ends all; values that are not legal are ignored."
+            .to_owned();
+    if let Some(header) = cookie.seal_header() {
+        let _ = write!(
+            session,
+            " A sealed session may also come in the header `{header}`."
+        );
+    }
+    let session = ApiKey::Cookie(ApiKeyValue::with_description(cookie.name(), &session));
     let mut token = Http::new(HttpAuthScheme::Bearer);
     token.description = Some("The `admin-token`.".to_owned());
     BTreeMap::from([
