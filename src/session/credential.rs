@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use super::sealed::{Opener, SEAL_PREFIX};
+use super::sealed::{Content, Opener, Rejected, SEAL_PREFIX};
 use super::{Moment, SealedSession, SessionId, SessionToken, Timestamp};
+use crate::rate_limit::RateLimit;
 
 /// How far ahead of ours the clock of the sealing web app may be.
 const SEAL_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// How sealed sessions are opened and read.
 pub struct Seals {
-    /// Holds the passwords.
-    pub opener: Opener,
-    /// Where the payload names the user: a JSON pointer (RFC 6901).
-    pub subject_pointer: String,
+    opener: Opener,
+    subject_pointer: String,
+    not_ours: RateLimit,
 }
 
 /// What one presented value is.
@@ -30,7 +30,10 @@ pub(super) enum Credential {
     /// A seal that opens, for a session that is over. The web app, which asks no more than that
     /// it opens, would take it.
     Over,
-    /// A seal that does not open, or holds no session.
+    /// A seal that opens, but tells of no session that could be looked up or revoked. The web app
+    /// may take it for one.
+    Malformed,
+    /// A seal that does not open, or in which nobody is logged in.
     Nothing,
 }
 
@@ -50,11 +53,29 @@ impl Credential {
 }
 
 impl Seals {
+    /// Seals that `opener` opens; `subject_pointer` says where the payload names the user: a JSON
+    /// pointer (RFC 6901).
+    #[must_use]
+    pub fn new(opener: Opener, subject_pointer: String) -> Self {
+        Self {
+            opener,
+            subject_pointer,
+            not_ours: RateLimit::default(),
+        }
+    }
+
     fn judge(&self, seal: &str, now: Timestamp, ttl: Duration) -> Credential {
-        let payload = self.opener.open(seal, now.as_millis());
-        let claims = payload.and_then(|payload| payload.session(&self.subject_pointer));
-        let Some(claims) = claims else {
-            return Credential::Nothing;
+        let payload = match self.opener.open(seal, now.as_millis()) {
+            Ok(payload) => payload,
+            Err(rejected) => {
+                self.warn_of(rejected);
+                return Credential::Nothing;
+            }
+        };
+        let claims = match payload.session(&self.subject_pointer) {
+            Content::Session(claims) => claims,
+            Content::Anonymous => return Credential::Nothing,
+            Content::Malformed => return Credential::Malformed,
         };
         let created_at = Timestamp::from_millis(claims.created_at_ms);
         let expires_at = created_at.plus(ttl);
@@ -71,5 +92,21 @@ impl Seals {
         } else {
             Credential::Sealed(session)
         }
+    }
+    /// One forged seal is nothing to report, but that the passwords of two services differ is seen
+    /// nowhere else: to clients it looks like sessions that were over already.
+    fn warn_of(&self, rejected: Rejected) {
+        if rejected != Rejected::NotOurs {
+            return;
+        }
+        self.not_ours.note(|| {
+            |times| {
+                tracing::warn!(
+                    times,
+                    "a sealed cookie came that no sealed password opens: compare the password with \
+                     the web app's, quotes around it too; seals of h3 2 are not supported"
+                );
+            }
+        });
     }
 }

@@ -85,8 +85,8 @@ enum Verdict {
     Live(Vouched),
     /// No session of ours, and nothing the web app behind us would take for one.
     Unknown,
-    /// A sealed session that is over, was revoked, or has no user to name. The web app would
-    /// still take it, so no other value may vouch for the request that presents it.
+    /// A sealed session that is over, was revoked, has no user to name or cannot be told apart from
+    /// others. The web app would still take it, so no other value may vouch for the request that presents it.
     Barred,
 }
 
@@ -184,7 +184,7 @@ impl SessionManager {
                 }),
                 _ => Verdict::Barred,
             },
-            Credential::Early(_) | Credential::Over => Verdict::Barred,
+            Credential::Early(_) | Credential::Over | Credential::Malformed => Verdict::Barred,
             Credential::Nothing => Verdict::Unknown,
         })
     }
@@ -235,7 +235,7 @@ impl SessionManager {
                 self.store.revoke_sealed(sealed, at).await?;
                 Ok(false)
             }
-            Credential::Over | Credential::Nothing => Ok(false),
+            Credential::Over | Credential::Malformed | Credential::Nothing => Ok(false),
         }
     }
 

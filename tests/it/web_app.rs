@@ -290,3 +290,102 @@ fn with_the_real_h3_a_copied_cookie_is_worth_nothing_after_the_sign_out() {
         assert_eq!(session("GET", cookie.as_bytes()), known, "{kind:?}");
     }
 }
+
+/// The README's files, each with the real h3 behind it.
+fn behind_each_with_h3(service: &Service, test: impl Fn(&Proxy, &WebApp)) {
+    for (kind, file) in [&VISITORS[..], &MEMBERS_ONLY].concat() {
+        let app = WebApp::start(PASSWORD);
+        let proxy = Proxy::start(kind, file, service.public, app.address);
+        println!("behind {kind:?} with {file}");
+        test(&proxy, &app);
+    }
+}
+
+/// Whether the app takes the request for a user's.
+fn knows(address: SocketAddr, ask: &Ask) -> bool {
+    let answer = ask.send(address);
+    match answer.status {
+        // No parser of ours has to read what a user put into it.
+        200 => answer.body != "{}",
+        401 => false,
+        _ => panic!("{answer:?}"),
+    }
+}
+
+fn read_session() -> Ask {
+    Ask::get("/api/_auth/session")
+}
+
+#[test]
+fn with_the_real_h3_nothing_a_user_puts_into_a_session_keeps_it_alive() {
+    let service = service();
+    let nested = |depth: usize| format!("{}1{}", r#"{"x":"#.repeat(depth), "}".repeat(depth));
+    behind_each_with_h3(&service, |proxy, app| {
+        for held in [
+            r#"{"$serde_json::private::RawValue":"]"}"#,
+            r#"{"$serde_json::private::Number":"x"}"#,
+            r#"{"__proto__":{"id":6}}"#,
+            "\"\\ud83d\"",
+            &nested(125),
+            &nested(500),
+        ] {
+            let log_in = |held| session_set_by(&Ask::post("/login").body(held).send(app.address));
+            let (seal, live) = (log_in(held), log_in("null"));
+            let both = read_session().session(&format!("{seal}; neptun-session={live}"));
+            assert!(knows(proxy.address, &both), "{held}");
+            assert_eq!(logout(proxy, &seal), "true", "{held}");
+            assert_eq!(logout(proxy, &seal), "false", "{held}");
+            assert!(knows(app.address, &read_session().session(&seal)));
+            assert!(!knows(proxy.address, &read_session().session(&seal)));
+            assert!(!knows(proxy.address, &both), "{held}");
+        }
+    });
+}
+
+#[test]
+fn with_the_real_h3_a_malformed_seal_reaches_the_app_through_no_proxy() {
+    let service = service();
+    behind_each_with_h3(&service, |proxy, app| {
+        let live = session_set_by(&Ask::post("/login").send(app.address));
+        let data = json!({ "user": { "id": 5 } });
+        for payload in [
+            json!({ "id": 5, "createdAt": 1, "data": data }),
+            json!({ "id": true, "data": data }),
+            json!({ "createdAt": 1, "data": data }),
+            json!({ "id": "one", "createdAt": "1", "data": data }),
+        ] {
+            let seal = mint::seal(PASSWORD, &payload.to_string(), None);
+            assert!(
+                knows(app.address, &read_session().session(&seal)),
+                "{payload}"
+            );
+            for [first, second] in [[&seal, &live], [&live, &seal]] {
+                let both = format!("{first}; neptun-session={second}");
+                assert!(!knows(proxy.address, &read_session().session(&both)));
+                let header = read_session().header("x-neptun-session-session", first);
+                assert!(!knows(proxy.address, &header.session(second)));
+            }
+        }
+        assert!(knows(proxy.address, &read_session().session(&live)));
+    });
+}
+
+#[test]
+fn with_the_real_h3_a_seal_in_the_header_ends_with_logout_and_with_sign_out() {
+    let service = service();
+    behind_each_with_h3(&service, |proxy, app| {
+        for (method, target) in [
+            ("POST", "/api/auth/logout"),
+            ("DELETE", "/api/_auth/session"),
+        ] {
+            let seal = session_set_by(&Ask::post("/login").send(app.address));
+            let header = |ask: Ask| ask.header("x-neptun-session-session", &seal);
+            assert!(knows(proxy.address, &header(read_session())));
+            let ended = header(Ask::new(method, target)).send(proxy.address);
+            assert_eq!(ended.status, 200, "{ended:?}");
+            assert!(knows(app.address, &header(read_session())));
+            assert!(!knows(proxy.address, &header(read_session())));
+            assert!(!knows(proxy.address, &read_session().session(&seal)));
+        }
+    });
+}

@@ -6,12 +6,13 @@
 //!
 //! `Fe26.2*ID*ENCSALT*IV*CIPHERTEXT*EXPIRATION*MACSALT*MAC`
 //!
-//! What is sealed is read in `payload`, what a cookie's bytes mean to h3 in `text`. The manager
-//! applies the lifetimes with its own clock and remembers revocations in the store.
+//! What is sealed is read in `json` and `payload`, what a cookie's bytes mean to h3 in `text`. The
+//! manager applies the lifetimes with its own clock and remembers revocations in the store.
 //!
-//! Never: seals, reads a clock, touches a store, keeps a password, or says why a seal was refused
-//! (a forger learns nothing from a `None`).
+//! Never: seals, reads a clock, touches a store, keeps a password, or says what of a seal is wrong
+//! (a forger learns nothing from a [`Rejected`]).
 
+mod json;
 mod payload;
 mod text;
 
@@ -26,8 +27,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-pub use payload::{DEFAULT_SUBJECT_POINTER, Payload, SealClaims};
-pub use text::{as_h3_reads, trimmed_as_h3_does};
+pub use payload::{Content, DEFAULT_SUBJECT_POINTER, Payload, SealClaims};
+pub use text::{as_h3_reads, latin1, trimmed_as_h3_does};
 
 /// No request's head holds more, so nothing longer is worth hashing. Browsers keep no cookie of
 /// more than 4096 bytes, but h3 also reads seals from a header.
@@ -66,6 +67,15 @@ impl fmt::Display for WeakPassword {
 
 impl std::error::Error for WeakPassword {}
 
+/// Why a seal was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejected {
+    /// It says so itself; whether it is genuine was not asked.
+    Expired,
+    /// None of the passwords made it, or it is no seal.
+    NotOurs,
+}
+
 /// Opens seals made with one of several passwords, so that a password can be rotated.
 #[derive(Clone)]
 pub struct Opener {
@@ -94,21 +104,22 @@ impl Opener {
         })
     }
 
-    /// The payload of a genuine, unexpired seal; `None` for everything else.
-    #[must_use]
-    pub fn open(&self, seal: &str, now_ms: i64) -> Option<Payload> {
+    /// The payload of a genuine, unexpired seal. One that cannot be decrypted or is no JSON is a
+    /// payload too: what a holder of a password signed is not to be passed over.
+    pub fn open(&self, seal: &str, now_ms: i64) -> Result<Payload, Rejected> {
         if seal.len() > MAX_SEAL_BYTES {
-            return None;
+            return Err(Rejected::NotOurs);
         }
-        let parts = Parts::split(seal)?;
+        let parts = Parts::split(seal).ok_or(Rejected::NotOurs)?;
         if !is_live(parts.expiration, now_ms) {
-            return None;
+            return Err(Rejected::Expired);
         }
         // The MAC comes before any decoding: base64, AES, padding and JSON see only what a holder
         // of a password wrote.
-        let password = self.passwords.iter().find(|p| parts.is_signed_by(p))?;
-        let plaintext = parts.decrypt(password)?;
-        Payload::parse(&plaintext)
+        let mut passwords = self.passwords.iter();
+        let password = passwords.find(|password| parts.is_signed_by(password));
+        let password = password.ok_or(Rejected::NotOurs)?;
+        Ok(Payload::of(parts.decrypt(password)))
     }
 }
 
@@ -180,8 +191,8 @@ impl<'a> Parts<'a> {
             return None;
         };
 
-        // iron takes an empty salt for "draw a random one", which never matches.
-        if enc_salt.is_empty() || mac_salt.is_empty() {
+        // iron takes an empty salt for "draw a random one", with which no MAC matches.
+        if mac_salt.is_empty() {
             return None;
         }
         Some(Self {
@@ -209,6 +220,10 @@ impl<'a> Parts<'a> {
     }
 
     fn decrypt(&self, password: &KeyedPassword) -> Option<Vec<u8>> {
+        // Here too a random salt, so iron itself would decrypt it to noise.
+        if self.enc_salt.is_empty() {
+            return None;
+        }
         let iv = BASE64_URL_SAFE_NO_PAD.decode(self.iv).ok()?;
         let ciphertext = BASE64_URL_SAFE_NO_PAD.decode(self.ciphertext).ok()?;
         let key = password.derive(self.enc_salt);

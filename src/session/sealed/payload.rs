@@ -2,47 +2,68 @@
 
 use std::fmt;
 
-use serde_json::{Number, Value};
-
+use super::json::{Json, Value};
 use crate::session::User;
 
 /// Where h3's payload names the user, unless configured otherwise: a JSON pointer (RFC 6901).
 pub const DEFAULT_SUBJECT_POINTER: &str = "/data/user/id";
 
-/// What a genuine seal holds: any JSON, not necessarily a session. It may carry personal data, so
-/// it prints as nothing.
-#[derive(Clone, PartialEq)]
-pub struct Payload(Value);
+/// What a genuine seal holds: any JSON, not necessarily a session, or bytes that are none. It may
+/// carry personal data, so it prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Option<Json>);
+
+/// What a payload says of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Somebody is logged in.
+    Session(SealClaims),
+    /// Nobody is: h3 seals an anonymous session for every visitor, and other seals may be made
+    /// with the same password.
+    Anonymous,
+    /// Somebody may be, as far as the web app can tell, in a session that cannot be told apart from
+    /// others or has no beginning.
+    Malformed,
+}
 
 impl Payload {
-    /// The JSON in these bytes, if that is what they are.
-    pub(super) fn parse(json: &[u8]) -> Option<Self> {
-        parse_as_javascript(json).map(Self)
+    /// What was decrypted; `None` for what could not be.
+    pub(super) fn of(plaintext: Option<Vec<u8>>) -> Self {
+        let text = plaintext.and_then(|bytes| String::from_utf8(bytes).ok());
+        Self(text.and_then(Json::parse))
     }
 
-    /// The JSON as it was sealed.
+    /// The JSON as it was sealed, if it is JSON.
     #[must_use]
-    pub fn value(&self) -> &Value {
-        &self.0
+    pub fn json(&self) -> Option<&str> {
+        self.0.as_ref().map(Json::text)
     }
 
-    /// The logged-in session in this payload, or `None` if it is something else: h3 seals an
-    /// anonymous session for every visitor, and other seals may be made with the same password.
+    /// The session in this payload.
     ///
-    /// `subject_pointer` says where the user's name is found, see [`DEFAULT_SUBJECT_POINTER`].
+    /// Somebody is logged in if `subject_pointer` finds a user, see [`DEFAULT_SUBJECT_POINTER`], or
+    /// if `data.user` is truthy: nuxt-auth-utils asks no more.
     #[must_use]
-    pub fn session(&self, subject_pointer: &str) -> Option<SealClaims> {
-        let id = self.0.get("id")?.as_str()?;
-        let created_at_ms = self.0.get("createdAt")?.as_number().map(whole)?;
-        let user = self.0.get("data")?.get("user")?;
-        if id.is_empty() || !is_truthy(user) {
-            return None;
+    pub fn session(&self, subject_pointer: &str) -> Content {
+        let Some(payload) = self.0.as_ref().map(Json::root) else {
+            return Content::Malformed;
+        };
+        let named = payload.pointer(subject_pointer);
+        let user = named.and_then(subject);
+        let data_user = payload.member("data").and_then(|data| data.member("user"));
+        if user.is_none() && ![named, data_user].into_iter().flatten().any(is_truthy) {
+            return Content::Anonymous;
         }
-        Some(SealClaims {
-            id: id.to_owned(),
-            created_at_ms,
-            user: self.0.pointer(subject_pointer).and_then(subject),
-        })
+        let id = payload.member("id").and_then(Value::string);
+        let created_at_ms = payload.member("createdAt").and_then(whole);
+        match (id, created_at_ms) {
+            (Some(id), Some(created_at_ms)) if !id.is_empty() => Content::Session(SealClaims {
+                id: id.into_owned(),
+                created_at_ms,
+                user,
+            }),
+            _ => Content::Malformed,
+        }
     }
 }
 
@@ -65,73 +86,26 @@ pub struct SealClaims {
 }
 
 /// A JSON number as whole milliseconds; one beyond an i64 becomes the nearest i64.
-fn whole(number: &Number) -> i64 {
+fn whole(value: Value<'_>) -> Option<i64> {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "cutting the fraction and saturating are what is wanted"
     )]
     let from_float = |float: f64| float as i64;
-    number
-        .as_i64()
-        .unwrap_or_else(|| number.as_f64().map_or(i64::MAX, from_float))
+    value.number().map(from_float)
 }
 
-/// JavaScript's `!!value`: nuxt-auth-utils asks no more of `data.user`.
-fn is_truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(truth) => *truth,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(_) | Value::Object(_) => true,
-    }
+/// JavaScript's `!!value`.
+fn is_truthy(value: Value<'_>) -> bool {
+    !matches!(value.text(), "null" | "false" | "\"\"") && value.number() != Some(0.0)
 }
 
-/// The user's name, if a user can be named so: a number in the payload is a name too.
-fn subject(value: &Value) -> Option<User> {
-    match value {
-        Value::String(text) => User::new(text).ok(),
-        Value::Number(number) if number.is_i64() || number.is_u64() => {
-            User::new(&number.to_string()).ok()
-        }
-        _ => None,
-    }
-}
-
-/// `JSON.parse`, which takes one thing that `serde_json` does not: half a surrogate pair, written
-/// `"\ud83d"`. `JSON.stringify` makes that of a text cut in the middle of an emoji. A session with
-/// such a user name is alive for h3, so it must be for us.
-fn parse_as_javascript(json: &[u8]) -> Option<Value> {
-    serde_json::from_slice(json).ok().or_else(|| {
-        let mended = mend_lone_surrogates(std::str::from_utf8(json).ok()?);
-        serde_json::from_str(&mended).ok()
-    })
-}
-
-/// Replaces every escaped half of a surrogate pair by U+FFFD, and changes nothing else.
-fn mend_lone_surrogates(json: &str) -> String {
-    let mut mended = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(at) = rest.find('\\') {
-        mended.push_str(&rest[..at]);
-        let escape = &rest[at..];
-        let next = escape.get(6..).and_then(escaped_unit);
-        let (written, read) = match (escaped_unit(escape), next) {
-            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (&escape[..12], 12),
-            (Some(0xD800..=0xDFFF), _) => (r"\ufffd", 6),
-            // An escaped backslash is read whole, lest its second half begin an escape.
-            _ if escape.starts_with(r"\\") => (r"\\", 2),
-            _ => (r"\", 1),
-        };
-        mended.push_str(written);
-        rest = &escape[read..];
-    }
-    mended.push_str(rest);
-    mended
-}
-
-/// The UTF-16 code unit that a text beginning with `\uXXXX` begins with.
-fn escaped_unit(text: &str) -> Option<u16> {
-    let digits = text.strip_prefix(r"\u")?.get(..4)?;
-    u16::from_str_radix(digits, 16).ok()
+/// The user's name, if a user can be named so: a whole number in the payload is a name too.
+fn subject(value: Value<'_>) -> Option<User> {
+    let name = value.string().or_else(|| {
+        let digits = value.text().trim_start_matches('-');
+        let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+        (is_whole && value.text() != "-0").then(|| value.text().into())
+    })?;
+    User::new(&name).ok()
 }

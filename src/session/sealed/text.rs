@@ -43,7 +43,9 @@ pub fn trimmed_as_h3_does(mut raw: &[u8]) -> &[u8] {
     raw
 }
 
-fn latin1(raw: &[u8]) -> Cow<'_, str> {
+/// Bytes as Node reads headers.
+#[must_use]
+pub fn latin1(raw: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(raw) {
         Ok(text) if text.is_ascii() => Cow::Borrowed(text),
         _ => raw.iter().copied().map(char::from).collect(),

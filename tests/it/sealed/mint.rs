@@ -37,9 +37,14 @@ pub struct Salts<'a> {
 
 /// A seal with nothing left to chance, its expiration any text.
 pub fn seal_with(password: &str, plaintext: &str, expiration: &str, salts: &Salts<'_>) -> String {
+    seal_bytes(password, plaintext.as_bytes(), expiration, salts)
+}
+
+/// The same of bytes that may be no text.
+pub fn seal_bytes(password: &str, plaintext: &[u8], expiration: &str, salts: &Salts<'_>) -> String {
     let key = derive(password, salts.enc);
     let ciphertext = cbc::Encryptor::<Aes256>::new(&key.into(), &salts.iv.into())
-        .encrypt_padded_vec::<Pkcs7>(plaintext.as_bytes());
+        .encrypt_padded_vec::<Pkcs7>(plaintext);
     let six = format!(
         "Fe26.2**{}*{}*{}*{expiration}",
         salts.enc,

@@ -24,24 +24,24 @@ on_every_store! {
     the_log_shows_of_a_seal_the_users_id_and_nothing_else,
 }
 
-const PASSWORD: &str = "the-web-apps-own-session-password";
-const OLDER: &str = "the-password-before-it-was-changed";
+pub const PASSWORD: &str = "the-web-apps-own-session-password";
+pub const OLDER: &str = "the-password-before-it-was-changed";
 
 fn service(start: &Start) -> Service {
     start.with(&["--sealed-password", PASSWORD])
 }
 
-fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(now.as_millis()).unwrap()
 }
 
 /// A payload of h3's shape.
-fn payload(id: &str, user: &Value, created_at: i64) -> String {
+pub fn payload(id: &str, user: &Value, created_at: i64) -> String {
     json!({ "id": id, "createdAt": created_at, "data": { "user": user } }).to_string()
 }
 
-fn sealed(id: &str, user: i64) -> String {
+pub fn sealed(id: &str, user: i64) -> String {
     seal(
         PASSWORD,
         &payload(id, &json!({ "id": user }), now_ms()),

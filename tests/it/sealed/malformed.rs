@@ -1,0 +1,185 @@
+//! Seals that open but hold what no web app seals, or hold it deeper than a parser goes: the
+//! service must end what h3 takes for a session, and bar what it cannot end.
+
+use serde_json::{Value, json};
+
+use super::mint::{Salts, base64url, seal, seal_bytes, sign};
+use super::service::{PASSWORD, now_ms, sealed};
+use crate::support::{Ask, Service};
+
+const SALTS: Salts<'static> = Salts {
+    enc: "enc",
+    iv: [7; 16],
+    mac: "mac",
+};
+
+fn with(more: &[&str]) -> Service {
+    Service::with(&[&["--sealed-password", PASSWORD], more].concat())
+}
+
+fn of(payload: &Value) -> String {
+    seal(PASSWORD, &payload.to_string(), None)
+}
+
+/// Seals of logged-in sessions that cannot be told apart from others, or of nothing readable.
+fn malformed() -> Vec<String> {
+    let data = json!({ "user": { "id": 5 } });
+    let now = now_ms();
+    let not_decrypted = format!(
+        "Fe26.2**enc*{}*{}*",
+        base64url(&[7; 16]),
+        base64url(&[0; 16])
+    );
+    vec![
+        of(&json!({ "id": 5, "createdAt": now, "data": data })),
+        of(&json!({ "id": ["one"], "createdAt": now, "data": data })),
+        of(&json!({ "id": "", "createdAt": now, "data": data })),
+        of(&json!({ "createdAt": now, "data": data })),
+        of(&json!({ "id": "one", "data": data })),
+        of(&json!({ "id": "one", "createdAt": now.to_string(), "data": data })),
+        seal(PASSWORD, "{\"id\":\"one\"", None),
+        seal(PASSWORD, "", None),
+        seal_bytes(PASSWORD, b"{\"id\":\"\xff\"}", "", &SALTS),
+        sign(PASSWORD, &not_decrypted, "mac"),
+    ]
+}
+
+#[test]
+fn a_malformed_seal_bars_the_check_and_is_false_at_logout() {
+    let service = with(&[]);
+    let live = sealed("live", 5);
+    for seal in malformed() {
+        let answer = service.logout(&seal);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "false"));
+        assert!(!service.is_live(&seal));
+        for [first, second] in [[&live, &seal], [&seal, &live]] {
+            let both = format!("{first}; neptun-session={second}");
+            assert!(!service.is_live(&both), "{seal}");
+            let header = Ask::get("/api/auth/check").header("x-neptun-session-session", first);
+            let answer = header.session(second).send(service.public);
+            assert_eq!(answer.status, 401, "{seal}");
+        }
+        assert!(service.is_live(&live));
+    }
+}
+
+#[test]
+fn a_malformed_seal_does_not_keep_a_live_one_from_being_ended() {
+    let service = with(&[]);
+    for (number, seal) in malformed().iter().enumerate() {
+        let live = sealed(&format!("live-{number}"), 5);
+        let both = format!("{seal}; neptun-session={live}");
+        assert_eq!(service.logout(&both).body, "true", "{seal}");
+        assert_eq!(service.logout(&both).body, "false", "{seal}");
+        assert!(!service.is_live(&live));
+    }
+}
+
+#[test]
+fn what_a_user_puts_into_a_session_does_not_keep_it_from_being_ended() {
+    let service = with(&[]);
+    let deep = format!("{}1{}", "[".repeat(5_800), "]".repeat(5_800));
+    for (number, held) in [
+        r#"{"$serde_json::private::RawValue":"]"}"#,
+        r#"{"$serde_json::private::Number":"x"}"#,
+        "1e400",
+        &deep,
+    ]
+    .iter()
+    .enumerate()
+    {
+        let of = |id: &str| {
+            let payload = format!(
+                r#"{{"id":"{id}-{number}","createdAt":{},"data":{{"user":{{"id":5,"x":{held}}}}}}}"#,
+                now_ms()
+            );
+            seal(PASSWORD, &payload, None)
+        };
+        let (seal, other) = (of("one"), of("other"));
+        assert_eq!(service.check(&seal).header("remote-user"), Some("5"));
+        assert_eq!(service.logout(&seal).body, "true");
+        assert_eq!(service.logout(&seal).body, "false");
+        assert!(!service.is_live(&format!("{}; neptun-session={seal}", sealed("live", 5))));
+        service.ask_admin("DELETE", "/admin/users/5/sessions");
+        assert!(!service.is_live(&other));
+    }
+}
+
+#[test]
+fn a_seal_past_its_own_expiration_is_live_for_as_long_as_h3_takes_it() {
+    let service = with(&[]);
+    let payload = json!({ "id": "one", "createdAt": now_ms(), "data": { "user": { "id": 5 } } });
+    let past = |ms: i64| seal(PASSWORD, &payload.to_string(), Some(now_ms() - ms));
+    assert!(!service.is_live(&past(60_001)));
+    let skewed = past(30_000);
+    assert!(service.is_live(&skewed));
+    assert_eq!(service.logout(&skewed).body, "true");
+    assert!(!service.is_live(&skewed));
+}
+
+#[test]
+fn a_user_found_by_the_pointer_needs_no_data_user() {
+    let service = with(&["--sealed-user", "/data/account/id"]);
+    let of = |id: &str, account: Value| {
+        of(&json!({ "id": id, "createdAt": now_ms(), "data": { "account": account } }))
+    };
+    let named = of("named", json!({ "id": "a" }));
+    assert_eq!(service.check(&named).header("remote-user"), Some("a"));
+    assert_eq!(service.logout(&named).body, "true");
+    assert!(!service.is_live(&named));
+
+    let everywhere = of("everywhere", json!({ "id": "b" }));
+    assert!(service.is_live(&everywhere));
+    service.ask_admin("DELETE", "/admin/users/b/sessions");
+    assert!(!service.is_live(&everywhere));
+
+    let live = of("live", json!({ "id": "a" }));
+    for nameless in [of("nameless", json!({ "id": {} })), sealed("data-user", 5)] {
+        let both = format!("{live}; neptun-session={nameless}");
+        assert!(!service.is_live(&nameless) && !service.is_live(&both));
+        assert_eq!(service.logout(&nameless).body, "true");
+    }
+    let anonymous = of("anonymous", json!({}));
+    assert!(service.is_live(&format!("{live}; neptun-session={anonymous}")));
+    assert_eq!(service.logout(&anonymous).body, "false");
+}
+
+#[test]
+fn logout_and_sign_out_end_the_seal_in_the_header_that_h3_reads_first() {
+    let service = with(&[]);
+    let in_header = |method, target, seal: &str| {
+        Ask::new(method, target).header("X-Neptun-Session-Session", seal)
+    };
+    for (method, target, body) in [
+        ("POST", "/api/auth/logout", "true"),
+        ("DELETE", "/api/_auth/session", r#"{"loggedOut":true}"#),
+    ] {
+        let alone = sealed(&format!("alone-{method}"), 5);
+        assert!(service.is_live(&alone));
+        let answer = in_header(method, target, &alone).send(service.public);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body));
+        assert!(!service.is_live(&alone));
+
+        let (header, cookie) = (
+            sealed(&format!("header-{method}"), 5),
+            sealed(&format!("cookie-{method}"), 5),
+        );
+        let ask = in_header(method, target, &header).session(&cookie);
+        assert_eq!(ask.send(service.public).body, body);
+        assert!(!service.is_live(&header) && !service.is_live(&cookie));
+    }
+    // Node reads a header as Latin-1, so that a seal may have a password id that is no ASCII.
+    let anew = sealed("latin-1", 5);
+    let six = anew
+        .rsplitn(3, '*')
+        .nth(2)
+        .unwrap()
+        .replacen("**", "*é*", 1);
+    let named: Vec<u8> = sign(PASSWORD, &six, "mac")
+        .chars()
+        .map(|char| u8::try_from(char).unwrap())
+        .collect();
+    let logout = Ask::post("/api/auth/logout").header("x-neptun-session-session", named);
+    assert_eq!(logout.send(service.public).body, "true");
+    assert!(!service.is_live(&anew));
+}
