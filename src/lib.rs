@@ -9,7 +9,7 @@
 //! http::origin        a page of a foreign origin: 403
 //! http::middleware    the cookie's values become SessionTokens in the request; 401 without one
 //! http::logout        the handler: POST /api/auth/logout
-//! http::context       to_the_end: from here on, a client that hangs up changes nothing
+//! task::to_the_end    from here on, a client that hangs up changes nothing
 //! SessionManager::revoke        tokens become ids; one audit line for each session ended
 //! SessionStore::delete          atomic; hands back what it removed, to exactly one caller
 //! ```
@@ -25,12 +25,12 @@
 //!
 //! ```text
 //! main     -> server, config, telemetry, http, healthcheck
-//! server   -> config, telemetry, http, store, session, metrics, rate_limit
+//! server   -> config, telemetry, http, store, session, metrics, rate_limit, task
 //! config   -> the plain settings structs of server, http, store, session
-//! http     -> session, metrics, deadline, rate_limit
+//! http     -> session, metrics, deadline, rate_limit, task
 //! store    -> session, metrics, deadline, rate_limit
-//! session  -> deadline, rate_limit
-//! metrics, deadline, rate_limit, healthcheck -> nothing of ours
+//! session  -> deadline, rate_limit, task
+//! metrics, deadline, rate_limit, task, healthcheck -> nothing of ours
 //! telemetry -> how the config says that log lines look, the session's clock
 //! ```
 //!
@@ -52,4 +52,5 @@ mod rate_limit;
 pub mod server;
 pub mod session;
 pub mod store;
+mod task;
 pub mod telemetry;

@@ -9,7 +9,6 @@ mod parse;
 mod validate;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
@@ -20,7 +19,7 @@ pub use validate::{Fault, variable_of};
 
 use crate::http::CookieSettings;
 use crate::server::Limits;
-use crate::session::{Lifetimes, Seals};
+use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::StoreConfig;
 
 /// A configuration without faults.
@@ -35,8 +34,8 @@ pub struct Config {
     pub admin_token_file: Option<String>,
     /// Where sessions are kept.
     pub store: StoreConfig,
-    /// Deadline of one call to the store.
-    pub store_timeout: Duration,
+    /// How long the store is waited for.
+    pub store_timeouts: Timeouts,
     /// How long sessions live.
     pub lifetimes: Lifetimes,
     /// The session cookie's name and attributes.

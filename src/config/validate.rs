@@ -16,7 +16,7 @@ use super::{Config, Flags};
 use crate::http::CookieSettings;
 use crate::server::Limits;
 use crate::session::sealed::{Opener, WeakPassword};
-use crate::session::{Lifetimes, Seals};
+use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::{RedisConfig, RedisUrl, StoreConfig};
 
 /// What is wrong with one setting, in one line that names it.
@@ -80,11 +80,14 @@ impl Flags {
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
         let limits = self.limits(faults);
-        let store_timeout = store_timeout.zip(limits).map(|(timeout, limits)| {
+        let store_timeouts = store_timeout.zip(limits).map(|(timeout, limits)| {
             // What the store did not say in time is a 500 or 503; that must go out before the
             // request itself runs out of time.
-            timeout.min(limits.request_timeout.mul_f64(0.8))
+            let request = limits.request_timeout.mul_f64(0.8);
+            let call = timeout.min(request);
+            Timeouts { call, request }
         });
+        let store_timeout = store_timeouts.map(|timeouts| timeouts.call);
         let store = self.store(faults, max_sessions, store_timeout);
         let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
         let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
@@ -111,7 +114,7 @@ impl Flags {
             admin_token,
             admin_token_file: self.admin_token_file.clone(),
             store: store?,
-            store_timeout: store_timeout?,
+            store_timeouts: store_timeouts?,
             lifetimes: Lifetimes {
                 session_ttl: session_ttl?,
                 idle_timeout: idle_timeout?,

@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
 
 use super::MAX_BODY_BYTES;
-use super::context::to_the_end;
+use super::context::{done, to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::fields::Fields;
@@ -28,7 +28,7 @@ use super::openapi::{
     UserInPath,
 };
 use super::route::Route;
-use crate::session::{Session, SessionId, SessionManager, User};
+use crate::session::{Session, SessionId, SessionManager, SessionToken, User};
 
 /// Lets only requests with the right bearer token through; with none configured, nobody.
 pub(super) async fn require_token(
@@ -140,7 +140,12 @@ pub(super) async fn issue(
     let request = IssueRequest::of(&body)?;
     let user = request.user()?;
     let ttl = request.ttl_seconds.map(legal_ttl).transpose()?;
-    let (token, session) = to_the_end(async move { sessions.issue(user, ttl).await }).await?;
+    let unheard = {
+        let sessions = Arc::clone(&sessions);
+        async move |(_token, session): (SessionToken, Session)| sessions.take_back(session.id).await
+    };
+    let work = async move { Ok(sessions.issue(user, ttl).await?) };
+    let (token, session) = to_the_end(work, unheard).await?;
     let issued = Issued {
         id: session.id.to_string(),
         user: session.user.to_string(),
@@ -248,9 +253,11 @@ pub(super) async fn revoke_user(
     user: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Revoked>, ApiError> {
     let user = user_in_path(user)?;
-    let revoked = to_the_end(async move { sessions.revoke_user(&user).await })
-        .await
-        .map_err(ApiError::store(Operation::Revoke))?;
+    let work = async move {
+        let revoked = sessions.revoke_user(user).await;
+        revoked.map_err(ApiError::store(Operation::Revoke))
+    };
+    let revoked = to_the_end(work, done).await?;
     Ok(Json(Revoked { revoked }))
 }
 
@@ -277,10 +284,12 @@ pub(super) async fn revoke_session(
         .ok()
         .and_then(|Path(text)| text.parse::<SessionId>().ok());
     let id = id.ok_or(ApiError::NoSuchSession)?;
-    let was_live = to_the_end(async move { sessions.revoke_id(&id).await })
-        .await
-        .map_err(ApiError::store(Operation::Revoke))?;
-    was_live
+    let work = async move {
+        let was_live = sessions.revoke_id(id).await;
+        was_live.map_err(ApiError::store(Operation::Revoke))
+    };
+    to_the_end(work, done)
+        .await?
         .then_some(StatusCode::NO_CONTENT)
         .ok_or(ApiError::NoSuchSession)
 }

@@ -1,94 +1,49 @@
-//! What is known of the request that a piece of work belongs to: its id, and those of the trace it
-//! is part of, for every log line.
-//!
-//! It travels with the task and not in a tracing span, because a span costs an allocation and a
-//! lock per request while hardly any request writes a line.
+//! A request's id and trace, which are told by its headers and said in every log line, and work
+//! that outlives the request.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::header::HeaderMap;
 use axum::http::{HeaderName, HeaderValue};
+use axum::response::IntoResponse as _;
 
-use super::trace::TraceParent;
+use super::error::ApiError;
 use crate::session::put_hex;
+use crate::task::{self, RequestContext, TraceParent};
 
 /// The header that carries a request's id, both ways.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-tokio::task_local! {
-    static CURRENT: RequestContext;
+/// The context of the request with these headers: the caller's request id if it sent a sane one
+/// (1 to 128 visible ASCII characters), else a new one; and the caller's trace, if it sent one.
+pub(super) fn context_of(headers: &HeaderMap) -> RequestContext {
+    let sane = headers.get(X_REQUEST_ID).filter(|id| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
+    let id = sane.cloned().unwrap_or_else(fresh_id);
+    RequestContext::new(id, TraceParent::of(headers))
 }
 
-/// What every log line of a request says about it.
-#[derive(Clone, Debug)]
-pub(super) struct RequestContext {
-    id: HeaderValue,
-    parent: Option<TraceParent>,
-}
-
-impl RequestContext {
-    /// The caller's request id if it sent a sane one (1 to 128 visible ASCII characters), else a
-    /// new one; and the caller's trace, if it sent one.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let sane = headers.get(X_REQUEST_ID).filter(|id| {
-            (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-        });
-        Self {
-            id: sane.cloned().unwrap_or_else(fresh_id),
-            parent: TraceParent::of(headers),
-        }
-    }
-
-    /// The request's id.
-    pub(super) fn into_id(self) -> HeaderValue {
-        self.id
-    }
-
-    /// Runs `work` as part of this request, and hands the context back.
-    pub(super) async fn scope<F: Future>(self, work: Pin<&mut F>) -> (F::Output, Option<Self>) {
-        let mut scoped = pin!(CURRENT.scope(self, work));
-        let output = scoped.as_mut().await;
-        (output, scoped.take_value())
-    }
-}
-
-/// Runs `work` to its end even if the request that asked for it is abandoned: a client that
-/// hangs up must not decide whether its logout happened. Work that is done at once costs nothing.
-pub(super) async fn to_the_end<F>(work: F) -> F::Output
+/// Runs `work` to its end even if the request that asked for it is abandoned. Then its failure is
+/// logged as if it were answered, and what else comes of it is `unheard`'s.
+pub(super) async fn to_the_end<T, F, U, L>(work: F, unheard: U) -> Result<T, ApiError>
 where
-    F: Future<Output: Send> + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = Result<T, ApiError>> + Send + 'static,
+    U: FnOnce(T) -> L + Send + 'static,
+    L: Future<Output = ()> + Send + 'static,
 {
-    let mut work = Box::pin(work);
-    if let std::task::Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
-        return done;
-    }
-    let context = CURRENT.try_with(Clone::clone).ok();
-    let task = tokio::spawn(async move {
-        match context {
-            Some(context) => context.scope(work.as_mut()).await.0,
-            None => work.await,
-        }
-    });
-    match task.await {
-        Ok(done) => done,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
+    let unheard = async move |outcome: Result<T, ApiError>| match outcome {
+        Ok(done) => unheard(done).await,
+        // What makes an answer of an error logs its cause.
+        Err(error) => drop(error.into_response()),
+    };
+    task::to_the_end(work, unheard).await
 }
 
-/// Hands `name` and value of what is known of the current request to `field`; for log lines.
-pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
-    // Outside of a request there is nothing to say.
-    let _ = CURRENT.try_with(|context| {
-        field("requestId", context.id.to_str().unwrap_or_default());
-        if let Some(parent) = &context.parent {
-            field("traceId", parent.trace_id());
-            field("spanId", parent.span_id());
-        }
-    });
-}
+/// For work of which there is nothing to say if nobody waits for it any longer.
+pub(super) async fn done<T>(_outcome: T) {}
 
 /// Unique over processes by its first half, random, and within one by its second, counted.
 pub(super) fn fresh_id() -> HeaderValue {

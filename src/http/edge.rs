@@ -24,12 +24,13 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tower::ServiceExt as _;
 
-use super::context::{RequestContext, X_REQUEST_ID, fresh_id};
+use super::context::{X_REQUEST_ID, context_of, fresh_id};
 use super::error::ApiError;
 use super::route::Route;
 use super::{App, Draining, HttpService, Routes, host};
 use crate::deadline::within;
 use crate::metrics::{CANCELLED, Metrics};
+use crate::task::RequestContext;
 
 /// Longest request target that is looked at, in bytes.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
@@ -63,7 +64,7 @@ where
         async move {
             let request = request.map(Body::new);
             let mut counted = Counted::begin(&request, &self.metrics);
-            let context = RequestContext::of(request.headers());
+            let context = context_of(request.headers());
             let answer = pin!(self.routes.answer(request));
             let (mut response, context) = context.scope(answer).await;
             counted.end(response.status());

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::context::to_the_end;
+use super::context::{done, to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::json::json;
@@ -85,7 +85,8 @@ async fn end(
 ) -> Result<bool, ApiError> {
     let work = async move {
         let tokens = presented.as_ref().map_or(&[][..], Presented::tokens);
-        let ended = sessions.revoke(tokens).await?;
+        let ended = sessions.revoke(tokens).await;
+        let ended = ended.map_err(ApiError::store(Operation::Logout))?;
         metrics.logout(if ended {
             LogoutOutcome::Cleared
         } else {
@@ -93,7 +94,5 @@ async fn end(
         });
         Ok(ended)
     };
-    to_the_end(work)
-        .await
-        .map_err(ApiError::store(Operation::Logout))
+    to_the_end(work, done).await
 }

@@ -20,7 +20,6 @@ mod ops;
 mod origin;
 mod refusal;
 mod route;
-mod trace;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -37,7 +36,6 @@ use tower::Service;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use context::describe_current;
 pub use cookie::{CookieSettings, SessionCookie, Tokens};
 pub use origin::InvalidOrigin;
 pub use refusal::Refusal;
@@ -45,6 +43,7 @@ pub use route::{ANSWERS, ROUTES};
 
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
+pub use crate::task::describe_current;
 use edge::{Edge, Guarded};
 use error::ApiError;
 use middleware::ReadSessionCookie;

@@ -22,10 +22,9 @@ use crate::config::{Config, variable_of};
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
 use crate::rate_limit;
-use crate::session::{
-    EndReason, Observer, SessionEvent, SessionManager, StoreError, StoreErrorKind, SystemClock,
-};
+use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, SystemClock};
 use crate::store;
+use crate::task;
 use crate::telemetry;
 
 /// How many connections may wait to be accepted.
@@ -116,13 +115,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let signal = shutdown::first_signal().map_err(RunError::Signals)?;
     let metrics = Metrics::new(http::ROUTES, http::ANSWERS);
     let metrics = Arc::new(metrics.with_lost_log_lines(telemetry::lines_lost));
-    let store = store::open(&config.store, config.store_timeout, Arc::clone(&metrics))?;
+    let store = store::open(
+        &config.store,
+        config.store_timeouts.call,
+        Arc::clone(&metrics),
+    )?;
     let public_listener = listen("listen", config.listen, &config.limits)?;
     let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
     announce(&config, &public_listener, &admin_listener);
 
     let sessions = SessionManager::new(store, Arc::new(SystemClock), config.lifetimes);
     let sessions = sessions
+        .with_timeouts(config.store_timeouts)
         .with_seals(config.seals)
         .observed_by(counting(Arc::clone(&metrics)));
     let sessions = Arc::new(sessions);
@@ -178,7 +182,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (public, admin) = tokio::join!(public, admin);
 
     sweeper.abort();
-    let closed = tokio::time::timeout_at(shutdown.deadline(), sessions.close()).await;
+    let closing = async {
+        task::all_done().await;
+        sessions.close().await
+    };
+    let closed = tokio::time::timeout_at(shutdown.deadline(), closing).await;
     teller.abort();
     rate_limit::tell_now();
     shutdown.farewell(public + admin);
@@ -186,13 +194,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     closed.unwrap_or_else(|_late| {
         // Whoever let go of the store last would wait for a disk that does not answer.
         std::mem::forget(sessions);
-        Err(StoreError::new(StoreErrorKind::TimedOut, "timeout"))
+        Err(StoreError::timed_out())
     })?;
     Ok(())
 }
 
 /// Counts what happens to sessions.
-fn counting(metrics: Arc<Metrics>) -> Observer {
+#[must_use]
+pub fn counting(metrics: Arc<Metrics>) -> Observer {
     Box::new(move |event| match event {
         SessionEvent::Issued => metrics.session_issued(),
         SessionEvent::Ended(EndReason::Logout) => metrics.session_ended(EndedBy::Logout),

@@ -1,20 +1,25 @@
 //! Sessions as the rest of the service speaks of them: issue, check, revoke, list.
 //!
-//! The manager owns the clock and the lifetimes, turns tokens into ids, and writes the audit
-//! line of every session it ends. It knows no HTTP and no particular store. It never retries
-//! and never caches: what the store says now is the answer.
+//! The manager owns the clock and the lifetimes, turns tokens into ids, and sees to it that every
+//! session which is ended is told (`audit`), also by calls that failed or that nobody waited for
+//! any longer. It knows no HTTP and no particular store. It never retries and never caches: what
+//! the store says now is the answer.
 
 use std::collections::HashSet;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
 use super::{
-    Clock, Moment, Session, SessionId, SessionList, SessionStore, SessionToken, StoreError,
-    Timestamp, User,
+    Clock, Ended, Moment, SealedSession, Session, SessionId, SessionList, SessionStore,
+    SessionToken, StoreError, Timestamp, User,
 };
+use crate::deadline::within;
+use crate::task::to_the_end;
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
@@ -25,40 +30,14 @@ pub struct Lifetimes {
     pub idle_timeout: Option<Duration>,
 }
 
-/// Why a session was ended, as the audit line says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// Its own client logged out.
-    Logout,
-    /// An operator revoked this one session.
-    Admin,
-    /// All sessions of its user were revoked.
-    User,
+/// How long the store is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// One call.
+    pub call: Duration,
+    /// All calls of one request together.
+    pub request: Duration,
 }
-
-impl EndReason {
-    /// The word in logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Admin => "admin",
-            Self::User => "user",
-        }
-    }
-}
-
-/// What happened to a session, for whoever counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// It was issued.
-    Issued,
-    /// It was ended before its time.
-    Ended(EndReason),
-}
-
-/// Is told of every event, at once.
-pub type Observer = Box<dyn Fn(SessionEvent) + Send + Sync>;
 
 /// Why no session could be issued.
 #[derive(Debug, thiserror::Error)]
@@ -95,21 +74,32 @@ pub struct SessionManager {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
     lifetimes: Lifetimes,
+    timeouts: Timeouts,
     seals: Option<Seals>,
-    observer: Observer,
+    audit: Audit,
 }
 
 impl SessionManager {
-    /// A manager of the sessions in `store`.
+    /// A manager of the sessions in `store`, which waits for it however long it takes.
     #[must_use]
     pub fn new(store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>, lifetimes: Lifetimes) -> Self {
         Self {
             store,
             clock,
             lifetimes,
+            timeouts: Timeouts {
+                call: Duration::MAX,
+                request: Duration::MAX,
+            },
             seals: None,
-            observer: Box::new(|_| {}),
+            audit: Audit::new(Box::new(|_| {})),
         }
+    }
+
+    /// The same manager, which waits for the store no longer than this.
+    #[must_use]
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
     /// The same manager, which also knows sealed sessions.
@@ -121,13 +111,14 @@ impl SessionManager {
     /// The same manager, which also tells `observer` what happens.
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
-        Self { observer, ..self }
+        let audit = Audit::new(observer);
+        Self { audit, ..self }
     }
 
     /// Issues a session to `user`, for `ttl` or the configured lifetime. The token is in nobody's
     /// hands but the caller's.
     pub async fn issue(
-        &self,
+        self: &Arc<Self>,
         user: User,
         ttl: Option<Duration>,
     ) -> Result<(SessionToken, Session), IssueError> {
@@ -140,10 +131,43 @@ impl SessionManager {
             last_seen_at: at.now,
             expires_at: at.now.plus(ttl.unwrap_or(self.lifetimes.session_ttl)),
         };
-        self.store.insert(session.clone(), at).await?;
-        tracing::info!(session = %session.id, user = %session.user, "session issued");
-        (self.observer)(SessionEvent::Issued);
+        let insert = {
+            let (sessions, session) = (Arc::clone(self), session.clone());
+            async move { sessions.store.insert(session, at).await }
+        };
+        let late = {
+            let (sessions, id) = (Arc::clone(self), session.id);
+            async move |outcome: Result<(), StoreError>| {
+                if outcome.is_ok() {
+                    sessions.take_back(id).await;
+                }
+            }
+        };
+        let inserting = pin!(to_the_end(insert, late));
+        self.in_time(inserting).await?;
+        self.audit.issued(&session);
         Ok((token, session))
+    }
+
+    /// Removes a session that was issued too late for anybody to be told its token.
+    pub async fn take_back(&self, id: SessionId) {
+        match self.store.delete(&id, self.moment()).await {
+            Ok(_) => tracing::info!(session = %id, "session removed that nobody was told of"),
+            Err(error) => {
+                let class = error.class();
+                let text = "session that nobody was told of not removed";
+                tracing::warn!(session = %id, class, "{text}: {error}");
+            }
+        }
+    }
+
+    /// What comes of a call, if that takes no longer than it may.
+    async fn in_time<T>(
+        &self,
+        call: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
+    ) -> Result<T, StoreError> {
+        let late = || Err(StoreError::timed_out());
+        within(self.timeouts.call, call).await.unwrap_or_else(late)
     }
 
     /// The session that vouches for a request presenting `tokens`: the first live one, provided
@@ -210,7 +234,7 @@ impl SessionManager {
 
     /// Ends the sessions of all `tokens`; says whether any was live. Every one is tried even if
     /// another fails, and one that cannot be confirmed makes the whole an error.
-    pub async fn revoke(&self, tokens: &[SessionToken]) -> Result<bool, StoreError> {
+    pub async fn revoke(self: &Arc<Self>, tokens: &[SessionToken]) -> Result<bool, StoreError> {
         let at = self.moment();
         if let [only] = tokens {
             return self.end(&self.credential(only, at), at).await;
@@ -220,21 +244,16 @@ impl SessionManager {
         ended.into_iter().try_fold(false, |any, one| Ok(any | one?))
     }
 
-    async fn end(&self, credential: &Credential, at: Moment) -> Result<bool, StoreError> {
+    async fn end(
+        self: &Arc<Self>,
+        credential: &Credential,
+        at: Moment,
+    ) -> Result<bool, StoreError> {
         match credential {
-            Credential::Issued(id) => self.end_issued(id, at, EndReason::Logout).await,
-            Credential::Sealed(sealed) => {
-                let ended = self.store.revoke_sealed(sealed, at).await?;
-                if ended {
-                    self.ended(&sealed.id, sealed.user.as_ref(), EndReason::Logout);
-                }
-                Ok(ended)
-            }
+            Credential::Issued(id) => self.end_issued(*id, at, EndReason::Logout).await,
+            Credential::Sealed(sealed) => self.end_sealed(sealed.clone(), at, true).await,
             // It ends nothing that was live, and must not begin.
-            Credential::Early(sealed) => {
-                self.store.revoke_sealed(sealed, at).await?;
-                Ok(false)
-            }
+            Credential::Early(sealed) => self.end_sealed(sealed.clone(), at, false).await,
             Credential::Over | Credential::Malformed | Credential::Nothing => Ok(false),
         }
     }
@@ -251,37 +270,79 @@ impl SessionManager {
     }
 
     /// Ends the session of this id; says whether it was live.
-    pub async fn revoke_id(&self, id: &SessionId) -> Result<bool, StoreError> {
+    pub async fn revoke_id(self: &Arc<Self>, id: SessionId) -> Result<bool, StoreError> {
         self.end_issued(id, self.moment(), EndReason::Admin).await
     }
 
     async fn end_issued(
-        &self,
-        id: &SessionId,
+        self: &Arc<Self>,
+        id: SessionId,
         at: Moment,
         why: EndReason,
     ) -> Result<bool, StoreError> {
-        let ended = self.store.delete(id, at).await?;
-        if let Some(session) = &ended {
-            self.ended(&session.id, Some(&session.user), why);
-        }
-        Ok(ended.is_some())
+        let sessions = Arc::clone(self);
+        let call = async move {
+            let outcome = sessions.store.delete(&id, at).await;
+            let ended = match &outcome {
+                Ok(ended) => ended.as_ref(),
+                Err(error) => error.ended().sessions.first(),
+            };
+            if let Some(session) = ended {
+                sessions.audit.ended(&id, Some(&session.user), why);
+            }
+            Ok(outcome?.is_some())
+        };
+        self.in_time(pin!(to_the_end(call, told))).await
+    }
+
+    async fn end_sealed(
+        self: &Arc<Self>,
+        sealed: SealedSession,
+        at: Moment,
+        has_begun: bool,
+    ) -> Result<bool, StoreError> {
+        let sessions = Arc::clone(self);
+        let call = async move {
+            let outcome = sessions.store.revoke_sealed(&sealed, at).await;
+            let ended = match &outcome {
+                Ok(ended) => *ended && has_begun,
+                Err(error) => error.ended().sealed && has_begun,
+            };
+            if ended {
+                let user = sealed.user.as_ref();
+                sessions.audit.ended(&sealed.id, user, EndReason::Logout);
+            }
+            Ok(outcome? && has_begun)
+        };
+        self.in_time(pin!(to_the_end(call, told))).await
     }
 
     /// Ends all sessions of `user`, sealed ones included; says how many were in the store and
     /// live.
-    pub async fn revoke_user(&self, user: &User) -> Result<usize, StoreError> {
+    pub async fn revoke_user(self: &Arc<Self>, user: User) -> Result<usize, StoreError> {
         let at = self.moment();
         let seals_until = self.seals.is_some().then(|| self.last_seal_until(at));
-        let ended = self.store.delete_all(user, at, seals_until).await?;
-        if seals_until.is_some() {
-            // Which they were, nobody knows: they lie with the clients.
-            let reason = EndReason::User.as_str();
-            tracing::info!(%user, reason, "sealed sessions made up to now ended");
-        }
-        for session in &ended {
-            self.ended(&session.id, Some(&session.user), EndReason::User);
-        }
+        let call = {
+            let (sessions, user) = (Arc::clone(self), user.clone());
+            async move { sessions.store.delete_all(&user, at, seals_until).await }
+        };
+        let late = {
+            let (sessions, user) = (Arc::clone(self), user.clone());
+            async move |outcome: Result<_, StoreError>| match outcome {
+                Ok(ended) => {
+                    let sealed = seals_until.is_some();
+                    let ended = Ended {
+                        sessions: ended,
+                        sealed,
+                    };
+                    sessions.audit.some_ended(&user, &ended);
+                }
+                Err(error) => sessions.audit.some_ended(&user, error.ended()),
+            }
+        };
+        let ended = self.in_time(pin!(to_the_end(call, late))).await;
+        let ended = ended.inspect_err(|error| self.audit.some_ended(&user, error.ended()))?;
+        self.audit.all_ended(&user, &ended, seals_until.is_some());
         Ok(ended.len())
     }
 
@@ -311,15 +372,6 @@ impl SessionManager {
         self.store.sweep(self.moment()).await
     }
 
-    /// What every ended session leaves behind: one line, one count.
-    fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
-        let session = session.to_hex();
-        let user = user.map(User::as_str).unwrap_or_default();
-        let reason = why.as_str();
-        tracing::info!(session = session.as_str(), user, reason, "session ended");
-        (self.observer)(SessionEvent::Ended(why));
-    }
-
     /// Ends the use of the store in order; no other call may come after it.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.store.close().await
@@ -332,3 +384,6 @@ impl SessionManager {
         }
     }
 }
+
+/// For a call that has told by itself what it ended.
+async fn told<T>(_outcome: T) {}

@@ -3,6 +3,7 @@
 //! Knows neither HTTP nor any particular store nor the configuration, and depends on nothing
 //! else of this crate.
 
+mod audit;
 mod clock;
 mod credential;
 mod list;
@@ -12,12 +13,11 @@ pub mod sealed;
 mod store;
 mod token;
 
+pub use audit::{EndReason, Observer, SessionEvent};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use credential::Seals;
 pub use list::SessionList;
-pub use manager::{
-    EndReason, IssueError, Lifetimes, Observer, SessionEvent, SessionManager, Vouched,
-};
+pub use manager::{IssueError, Lifetimes, SessionManager, Timeouts, Vouched};
 pub use record::{InvalidUser, Moment, SealedSession, Session, User};
-pub use store::{SessionStore, StoreError, StoreErrorKind};
+pub use store::{Ended, SessionStore, StoreError, StoreErrorKind};
 pub use token::{HexId, InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken, put_hex};

@@ -21,10 +21,19 @@ use super::{Moment, SealedSession, Session, SessionId, SessionList, Timestamp, U
 ///   long as the store promises to remember.
 /// - **After an `Err`, a change may or may not have been applied**; asking again settles it, and
 ///   is always safe.
+/// - **What ends is told exactly once**, in the answer or in the error of the call that ended it.
+///   A call that knows of sessions it has ended and fails after all names them in its error
+///   ([`StoreError::having_ended`]): whoever asks again is not handed them.
+/// - **A call may be begun by one task and awaited by another.** One that changes something is
+///   always awaited, however long ago its caller was told that it timed out, and what it says
+///   then is told and counted all the same. So a store gives such a call up only when no answer
+///   can come any more, and need not do so in time.
 /// - **A future that is dropped leaves the store whole**: the call happened or it did not.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
     /// Keeps a new session. Refuses with [`StoreErrorKind::Full`] rather than evict a live one.
+    /// After an `Err` nobody is told of the session, so the store removes what it has kept of it
+    /// as far as it can; one kept too late its caller deletes.
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError>;
 
     /// The live session of this id. Writes nothing.
@@ -96,7 +105,24 @@ pub struct StoreError {
     kind: StoreErrorKind,
     class: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,
+    ended: Option<Box<Ended>>,
 }
+
+/// What a call had ended when it failed: what it would have handed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Of [`delete`](SessionStore::delete) and [`delete_all`](SessionStore::delete_all): the live
+    /// sessions that it removed.
+    pub sessions: Vec<Session>,
+    /// Of [`revoke_sealed`](SessionStore::revoke_sealed): whether it ended that session. Of
+    /// `delete_all`: whether it set the mark.
+    pub sealed: bool,
+}
+
+static NOTHING: Ended = Ended {
+    sessions: Vec::new(),
+    sealed: false,
+};
 
 impl StoreError {
     /// An error of this kind; `class` is a fixed lower-case word such as `readonly`.
@@ -106,7 +132,14 @@ impl StoreError {
             kind,
             class,
             source: None,
+            ended: None,
         }
+    }
+
+    /// The error of a call that took longer than it may.
+    #[must_use]
+    pub const fn timed_out() -> Self {
+        Self::new(StoreErrorKind::TimedOut, "timeout")
     }
 
     /// The same error with what caused it.
@@ -114,6 +147,19 @@ impl StoreError {
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error of a call that has ended this all the same.
+    #[must_use]
+    pub fn having_ended(mut self, ended: Ended) -> Self {
+        self.ended = (ended != NOTHING).then(|| Box::new(ended));
+        self
+    }
+
+    /// What the call has ended all the same.
+    #[must_use]
+    pub fn ended(&self) -> &Ended {
+        self.ended.as_deref().unwrap_or(&NOTHING)
     }
 
     /// What it means for the caller.

@@ -1,8 +1,8 @@
-//! The decorator every store wears: no call may take longer than `--store-timeout`, and each is
-//! measured.
+//! The decorator every store wears: each call is measured, and fails if it takes longer than
+//! `--store-timeout`.
 //!
-//! A call that runs out of time is a failure of which nothing is known; whether it was applied
-//! is settled by asking again.
+//! A call that only asks is given up then. One that changes something counts as failed and goes
+//! on: what it ends is still told, to whoever awaits it. Its caller stops waiting by itself.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use crate::deadline::within;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
-    StoreErrorKind, Timestamp, User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
+    User,
 };
 
 /// A store whose calls end in time and are counted.
@@ -41,11 +41,31 @@ impl<S> Instrumented<S> {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let begun = Instant::now();
-        let late = || Err(StoreError::new(StoreErrorKind::TimedOut, "timeout"));
+        let late = || Err(StoreError::timed_out());
         let outcome = within(self.timeout, pin!(call)).await.unwrap_or_else(late);
+        self.count(operation, &outcome, begun);
+        outcome
+    }
+
+    /// The same of a call that changes something.
+    async fn awaited<T>(
+        &self,
+        operation: StoreOperation,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        let mut call = pin!(call);
+        if let Some(outcome) = within(self.timeout, call.as_mut()).await {
+            self.count(operation, &outcome, begun);
+            return outcome;
+        }
+        self.count::<T>(operation, &Err(StoreError::timed_out()), begun);
+        call.await
+    }
+
+    fn count<T>(&self, operation: StoreOperation, outcome: &Result<T, StoreError>, begun: Instant) {
         let failure = outcome.as_ref().err().map(StoreError::class);
         self.metrics.store_call(operation, failure, begun.elapsed());
-        outcome
     }
 }
 
@@ -54,7 +74,7 @@ impl<S> Instrumented<S> {
 impl<S: SessionStore> SessionStore for Instrumented<S> {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
         let call = self.inner.insert(session, at);
-        self.measured(StoreOperation::Insert, call).await
+        self.awaited(StoreOperation::Insert, call).await
     }
 
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
@@ -69,7 +89,7 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
         let call = self.inner.delete(id, at);
-        self.measured(StoreOperation::Delete, call).await
+        self.awaited(StoreOperation::Delete, call).await
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
@@ -84,12 +104,12 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
         let call = self.inner.delete_all(user, at, seals_until);
-        self.measured(StoreOperation::DeleteAll, call).await
+        self.awaited(StoreOperation::DeleteAll, call).await
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
         let call = self.inner.revoke_sealed(sealed, at);
-        self.measured(StoreOperation::RevokeSealed, call).await
+        self.awaited(StoreOperation::RevokeSealed, call).await
     }
 
     async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {

@@ -22,6 +22,7 @@ mod conformance;
 mod faults;
 mod file;
 mod hostile;
+mod late;
 mod log_reader;
 mod logout;
 mod logs;

@@ -4,13 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of this crate that it may name.
-const RULE: [(&str, &[&str]); 10] = [
+const RULE: [(&str, &[&str]); 11] = [
     ("deadline", &[]),
     ("rate_limit", &[]),
     ("metrics", &[]),
-    ("session", &["deadline", "rate_limit"]),
+    ("task", &[]),
+    ("session", &["deadline", "rate_limit", "task"]),
     ("store", &["deadline", "metrics", "rate_limit", "session"]),
-    ("http", &["deadline", "metrics", "rate_limit", "session"]),
+    (
+        "http",
+        &["deadline", "metrics", "rate_limit", "session", "task"],
+    ),
     ("config", &["http", "server", "session", "store"]),
     (
         "server",
@@ -21,6 +25,7 @@ const RULE: [(&str, &[&str]); 10] = [
             "rate_limit",
             "session",
             "store",
+            "task",
             "telemetry",
         ],
     ),

@@ -1,10 +1,10 @@
 //! The store in Redis or Valkey: sessions that many replicas of this service share.
 //!
 //! This file is the contract of [`SessionStore`] in terms of commands; `layout` says which keys
-//! there are and why no crash between two commands hurts. Below it: `scripts` (the Lua), `ended`
-//! (what failed calls ended all the same), `servers` (which server, which connection; `cluster`
-//! and `slot` if they are many), `link` (one connection kept up), `conn` (one connection), `dial`
-//! and `tls` (making one), `durability` (what the server promises), `error` and `url`.
+//! there are and why no crash between two commands hurts. Below it: `scripts` (the Lua), `servers`
+//! (which server, which connection; `cluster` and `slot` if they are many), `link` (one connection
+//! kept up), `conn` (one connection), `dial` and `tls` (making one), `durability` (what the server
+//! promises), `error` and `url`.
 //! Nothing is cached, and nothing that changes a session is ever sent twice.
 //!
 //! Needs Redis 6.2 or any Valkey (`GETDEL`). Redis expires keys by itself, so sweeping does nothing.
@@ -13,7 +13,6 @@ mod cluster;
 mod conn;
 mod dial;
 mod durability;
-mod ended;
 mod error;
 mod layout;
 mod link;
@@ -28,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use redis::Cmd;
 use tokio::time::Instant;
 
@@ -163,7 +162,8 @@ impl SessionStore for RedisStore {
         if let Some(session) = &taken {
             shared.unlist(&session.user, &[id], deadline).await;
         }
-        change.confirmed().await?;
+        let confirmed = change.confirmed().await;
+        confirmed.map_err(|error| change.failed(error))?;
         Ok(taken.filter(|session| at.is_live(session)))
     }
 
@@ -214,11 +214,10 @@ impl SessionStore for RedisStore {
             set.arg(keep(at.now, sealed.expires_at));
             let set: Option<String> = change.run(&key, &set).await?;
             ended = set.is_some();
-            if ended {
-                change.ended.add(sealed.id, sealed.user.as_ref());
-            }
+            change.ended.lock().sealed = ended;
         }
-        change.confirmed().await?;
+        let confirmed = change.confirmed().await;
+        confirmed.map_err(|error| change.failed(error))?;
         Ok(ended)
     }
 
@@ -318,7 +317,7 @@ impl Shared {
         let taken: Option<String> = change.run(&key, &take).await?;
         let taken = taken.map(|record| understood(*id, &record)).transpose()?;
         if let Some(live) = taken.as_ref().filter(|session| at.is_live(session)) {
-            change.ended.add(*id, Some(&live.user));
+            change.ended.lock().sessions.push(live.clone());
         }
         Ok(taken)
     }
@@ -348,28 +347,43 @@ impl Shared {
         }
     }
 
-    /// Ends the user's sessions, then sets the mark: out of memory, the first makes room for the
-    /// second.
     async fn delete_all(
         &self,
         user: &User,
         at: Moment,
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
-        let deadline = self.deadline();
-        let change = self.servers.change(deadline);
+        let change = self.servers.change(self.deadline());
+        let ended = self.delete_all_by(&change, user, at, seals_until).await;
+        ended.map_err(|error| change.failed(error))
+    }
+
+    /// Ends the user's sessions, then sets the mark: out of memory, the first makes room for the
+    /// second.
+    async fn delete_all_by(
+        &self,
+        change: &Change<'_>,
+        user: &User,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let deadline = change.deadline;
         change.include_all().await?;
         let ids = self.listed(user, deadline).await?;
         let mut ended = Vec::new();
         for some in ids.chunks(AT_ONCE) {
-            let taking = some.iter().map(|id| self.take(&change, id, at));
-            ended.extend(try_join_all(taking).await?.into_iter().flatten());
+            let taking = some.iter().map(|id| self.take(change, id, at));
+            // All of them are heard out, also after one has failed: each may have ended something.
+            for taken in join_all(taking).await {
+                ended.extend(taken?);
+            }
         }
         self.unlist(user, &ids, deadline).await;
         if let Some(until) = seals_until {
             let key = self.layout.mark(user);
             let mark = scripts::mark(&key, at.now, until);
             let _: redis::Value = change.run(&key, &mark).await?;
+            change.ended.lock().sealed = true;
         }
         change.confirmed().await?;
         Ok(ended)

@@ -14,13 +14,12 @@ use tokio::time::Instant;
 use super::cluster::{Cluster, Map, redirection};
 use super::conn::Conn;
 use super::dial::Dialer;
-use super::ended::Ended;
 use super::error::is_broken_connection;
 use super::layout::Layout;
 use super::link::{Doubts, Link, Patience};
 use super::tls::Secure;
 use super::url::{self, Endpoint, RedisUrl};
-use crate::session::StoreError;
+use crate::session::{Ended, StoreError};
 
 /// No attempt at a connection takes longer, so that one which began just before the server came
 /// back does not delay the next by much.
@@ -193,7 +192,7 @@ impl Servers {
             servers: self,
             deadline,
             written: Mutex::default(),
-            ended: Ended::new(self.wait_replicas > 0),
+            ended: Mutex::default(),
         }
     }
 
@@ -322,10 +321,10 @@ impl Stop {
 /// Some writes, and one confirmation of them all by the replicas.
 pub(super) struct Change<'a> {
     servers: &'a Servers,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     written: Mutex<Vec<(Arc<Conn>, Arc<str>)>>,
     /// What these writes have ended.
-    pub(super) ended: Ended,
+    pub(super) ended: Mutex<Ended>,
 }
 
 impl Change<'_> {
@@ -381,13 +380,12 @@ impl Change<'_> {
     }
 
     /// Waits for the replicas, if there are any to wait for: on the very connections that wrote.
-    pub(super) async fn confirmed(self) -> Result<(), StoreError> {
+    pub(super) async fn confirmed(&self) -> Result<(), StoreError> {
         let replicas = self.servers.wait_replicas;
         if replicas == 0 {
-            self.ended.is_told();
             return Ok(());
         }
-        let written = self.written.into_inner();
+        let written = std::mem::take(&mut *self.written.lock());
         let confirming = written
             .iter()
             .map(|(conn, fence)| conn.confirm(replicas, fence, self.deadline));
@@ -396,6 +394,11 @@ impl Change<'_> {
         {
             cluster.doubt(error);
         }
-        confirmed.map(|_| self.ended.is_told())
+        confirmed.map(drop)
+    }
+
+    /// The error of a call that these writes were part of: it says what they have ended.
+    pub(super) fn failed(&self, error: StoreError) -> StoreError {
+        error.having_ended(std::mem::take(&mut self.ended.lock()))
     }
 }

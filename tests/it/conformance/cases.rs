@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all, poll_fn};
+use futures_util::stream::FuturesUnordered;
 use neptun_auth::session::{
     Clock as _, Moment, SealedSession, Session, SessionId, SessionList, SessionStore, SystemClock,
     Timestamp, User,
@@ -38,6 +40,7 @@ macro_rules! for_each_case {
             stores_never_read_a_clock_but_judge_by_the_moment_of_the_call,
             after_an_ok_the_change_holds,
             asking_again_is_always_safe,
+            a_call_may_be_begun_by_one_task_and_awaited_by_another,
             a_future_that_is_dropped_leaves_the_store_whole,
             insert_keeps_a_new_session,
             find_gives_the_live_session_of_this_id_and_no_other,
@@ -311,6 +314,40 @@ async fn drop_after(polls: u32, mut call: BoxFuture<'_, ()>) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// What comes of a call that is begun with one waker and, if it is not done at once, awaited with
+/// another, as by another task.
+async fn handed_on<T>(call: impl Future<Output = T>) -> T {
+    let mut call = Box::pin(call);
+    let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+    match begun {
+        Poll::Ready(done) => done,
+        // It has a waker of its own, and does not poll unless that is used.
+        Poll::Pending => FuturesUnordered::from_iter([call])
+            .into_future()
+            .await
+            .0
+            .unwrap(),
+    }
+}
+
+pub(crate) async fn a_call_may_be_begun_by_one_task_and_awaited_by_another(
+    store: &dyn SessionStore,
+) {
+    let (at, anna) = (present(), user("anna"));
+    let (one, two) = (session_of(&anna, at), session_of(&anna, at));
+    for session in [&one, &two] {
+        let kept = handed_on(store.insert(session.clone(), at)).await;
+        kept.unwrap();
+    }
+    let handed = handed_on(store.delete(&one.id, at)).await;
+    assert_eq!(handed.unwrap(), Some(one));
+    let sealed = sealed_of(Some(&anna), at);
+    assert!(handed_on(store.revoke_sealed(&sealed, at)).await.unwrap());
+    let until = Some(at.now.plus(HOUR));
+    let handed = handed_on(store.delete_all(&anna, at, until)).await;
+    assert_eq!(handed.unwrap(), [two]);
 }
 
 /// Whether the session is there, wholly or not at all. A change that was under way may land

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use neptun_auth::session::{SessionStore as _, StoreErrorKind};
+use neptun_auth::session::{Ended, SessionStore as _, StoreErrorKind};
 use neptun_auth::store::{RedisConfig, RedisStore};
 
 use super::server::{Brand, Server, eventually};
@@ -117,9 +117,14 @@ async fn a_frozen_replica(brand: Brand) {
     let answer = in_time(store.delete(&session.id, present())).await;
     let error = answer.unwrap_err();
     assert_eq!((error.kind(), error.class()), (unconfirmed, "wait"));
+    assert_eq!(error.ended().sessions, std::slice::from_ref(&session));
     // A retry finds nothing to end, and is no more certain of it.
     let answer = in_time(store.delete(&session.id, present())).await;
-    assert_eq!(kind_of(answer), unconfirmed);
+    let error = answer.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.ended()),
+        (unconfirmed, &Ended::default())
+    );
     // Nor is one through a connection that has written nothing at all.
     let elsewhere = waiting_store(&master).await;
     let answer = in_time(elsewhere.delete(&session.id, present())).await;

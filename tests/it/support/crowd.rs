@@ -17,7 +17,7 @@ use crate::sealed::mint::seal;
 /// What the service must be started with: clients end seals as well.
 pub const SEALS: [&str; 2] = ["--sealed-password", PASSWORD];
 
-const PASSWORD: &str = "the-password-of-a-crowd-with-seals";
+pub const PASSWORD: &str = "the-password-of-a-crowd-with-seals";
 const CLIENTS: usize = 16;
 const USERS: usize = 5;
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use neptun_auth::http::{self, App, CookieSettings, Draining};
 use neptun_auth::metrics::{Listener, Metrics};
-use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, serve};
+use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, counting, serve};
 use neptun_auth::session::{
     Lifetimes, Moment, SealedSession, Session, SessionId, SessionList, SessionManager,
-    SessionStore, StoreError, StoreErrorKind, SystemClock, Timestamp, User,
+    SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp, User,
 };
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
@@ -32,7 +32,7 @@ pub enum Fault {
     Hangs = 3,
     /// The call panics.
     Panics = 4,
-    /// It is done, but only once it is released.
+    /// It is done once it is released, or then fails as told by then.
     Waits = 5,
 }
 
@@ -64,15 +64,16 @@ impl FaultyStore {
         let error =
             Err(StoreError::new(StoreErrorKind::Unavailable, "injected")
                 .caused_by("a secret cause"));
-        match self.fault.load(Ordering::SeqCst) {
-            0 => call.await,
+        let mut fault = self.fault.load(Ordering::SeqCst);
+        if fault == Fault::Waits as u8 {
+            self.gate.pass().await;
+            fault = self.fault.load(Ordering::SeqCst);
+        }
+        match fault {
+            0 | 5 => call.await,
             1 => error,
             2 => call.await.and(error),
             3 => std::future::pending().await,
-            5 => {
-                self.gate.pass().await;
-                call.await
-            }
             _ => panic!("an injected panic"),
         }
     }
@@ -164,6 +165,8 @@ fn logging_runtime(log: &Arc<Log>) -> Runtime {
         .unwrap()
 }
 
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Both listeners of a service whose store fails as told.
 pub struct FaultyService {
     fault: Arc<AtomicU8>,
@@ -178,20 +181,25 @@ pub struct FaultyService {
 
 impl FaultyService {
     pub fn start() -> Self {
-        Self::with(&[], Duration::from_millis(200))
+        Self::with(&[], Duration::from_millis(200), REQUEST_TIMEOUT)
     }
 
     /// With pages of these origins allowed to call.
     pub fn allowing(origins: &[&str]) -> Self {
-        Self::with(origins, Duration::from_millis(200))
+        Self::with(origins, Duration::from_millis(200), REQUEST_TIMEOUT)
     }
 
     /// With a store that may take its time.
     pub fn patient() -> Self {
-        Self::with(&[], super::PATIENCE)
+        Self::with(&[], super::PATIENCE, REQUEST_TIMEOUT)
     }
 
-    fn with(origins: &[&str], store_timeout: Duration) -> Self {
+    /// With requests that have less time than the store.
+    pub fn hasty() -> Self {
+        Self::with(&[], super::PATIENCE, Duration::from_millis(200))
+    }
+
+    fn with(origins: &[&str], store_timeout: Duration, request_timeout: Duration) -> Self {
         let log = Arc::default();
         let runtime = logging_runtime(&log);
         let _inside = runtime.enter();
@@ -212,7 +220,11 @@ impl FaultyService {
             idle_timeout: None,
         };
         let sessions = SessionManager::new(Arc::new(store), Arc::new(SystemClock), lifetimes);
-        let sessions = Arc::new(sessions);
+        let sessions = sessions.with_timeouts(Timeouts {
+            call: store_timeout,
+            request: request_timeout.mul_f64(0.8),
+        });
+        let sessions = Arc::new(sessions.observed_by(counting(Arc::clone(&metrics))));
         let cookie = CookieSettings {
             name: "neptun-session".to_owned(),
             path: "/".to_owned(),
@@ -229,7 +241,7 @@ impl FaultyService {
             cookie,
             token,
             draining.clone(),
-            patience,
+            request_timeout,
             Arc::clone(&metrics),
             SocketAddr::from(([127, 0, 0, 1], 8080)),
         )
@@ -237,7 +249,7 @@ impl FaultyService {
         let limits = Limits {
             max_connections: 1000,
             header_timeout: patience,
-            request_timeout: patience,
+            request_timeout,
             keep_alive_timeout: patience,
             shutdown_timeout: patience,
         };

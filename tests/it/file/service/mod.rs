@@ -4,6 +4,7 @@ mod crash;
 mod full;
 mod others;
 mod power;
+mod slow;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

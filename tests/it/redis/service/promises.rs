@@ -6,6 +6,7 @@ use super::super::replicas::pair;
 use super::super::server::{Brand, Server};
 use super::replicas::{PASSWORD, sealed};
 use super::{assert_not_cleared, logout, ready_service_on, revoke_all, service_on, status_of};
+use crate::support::{Ask, Service};
 
 const TOO_LITTLE: &str = "the session store promises too little";
 
@@ -51,48 +52,49 @@ fn one_that_must_be_durable_serves_on_a_weak_server_but_is_not_ready() {
 }
 
 #[test]
-fn what_ended_without_the_replicas_word_is_said_once_in_the_log() {
-    const ENDED: &str = "session ended, not confirmed by replicas";
+fn what_ended_without_the_replicas_word_is_said_and_counted_once() {
     let (master, replica) = pair(Brand::Redis);
     let settings = ["--redis-wait-replicas", "1", "--sealed-password", PASSWORD];
     let mut service = ready_service_on(&master.url(), &settings);
-    let issue = |user| service.issue_as(&json!({ "user": user }));
-    let (one, told) = (issue("42"), issue("44"));
-    let both = [issue("43"), issue("43")];
-    let token_of = |issued: &Value| issued["token"].as_str().unwrap().to_owned();
-    assert_eq!(service.logout(&token_of(&told)).body, "true");
+    let one = service.issue_as(&json!({ "user": "42" }));
+    let token = one["token"].as_str().unwrap();
+    for _ in 0..2 {
+        service.token_of("43");
+    }
+    let seal = sealed("a-seal", "45");
     replica.freeze();
-    let next_line = |service: &mut crate::support::Service| -> Value {
-        let line = service.wait_for_line(ENDED);
-        serde_json::from_str(&line).unwrap()
+    let next_line = |service: &mut Service, text: &str| -> Value {
+        serde_json::from_str(&service.wait_for_line(text)).unwrap()
     };
 
-    assert_not_cleared(&logout(&service, &token_of(&one)));
-    let line = next_line(&mut service);
-    assert_eq!(line["level"], "WARN");
+    assert_not_cleared(&logout(&service, token));
+    let line = next_line(&mut service, "session ended");
     assert_eq!(
-        (&line["session"], &line["user"]),
-        (&one["id"], &one["user"])
+        (&line["session"], &line["user"], &line["reason"]),
+        (&one["id"], &one["user"], &json!("logout"))
     );
     // There is nothing left to end, and so nothing more to say.
-    assert_not_cleared(&logout(&service, &token_of(&one)));
+    assert_not_cleared(&logout(&service, token));
+    assert_not_cleared(&logout(&service, &seal));
+    assert_eq!(next_line(&mut service, "session ended")["user"], "45");
+    assert_not_cleared(&logout(&service, &seal));
 
     assert_eq!(revoke_all(&service, "43").status, 500);
-    let mut ended = [(); 2].map(|()| next_line(&mut service)["session"].to_string());
-    let mut ids = both.each_ref().map(|issued| issued["id"].to_string());
-    ended.sort();
-    ids.sort();
-    assert_eq!(ended, ids);
-
-    let seal = sealed("a-seal", "45");
-    assert_not_cleared(&logout(&service, &seal));
-    assert_eq!(next_line(&mut service)["user"], "45");
+    let line = next_line(&mut service, "sessions ended by");
+    assert_eq!(
+        (&line["user"], &line["reason"], &line["count"]),
+        (&json!("43"), &json!("user"), &json!(2))
+    );
 
     replica.thaw();
-    assert_eq!(service.logout(&token_of(&one)).body, "false");
+    assert_eq!(service.logout(token).body, "false");
+    let metrics = Ask::get("/metrics").send(service.admin).body;
+    for (reason, count) in [("logout", 2), ("user", 2)] {
+        let series = format!("neptun_auth_sessions_ended_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(metrics.contains(&series), "{metrics}");
+    }
     let (_, log) = service.stop();
     let said = |text: &str| log.iter().filter(|line| line.contains(text)).count();
-    assert_eq!(said(ENDED), 4, "{log:#?}");
-    assert_eq!(said(told["id"].as_str().unwrap()), 2, "issued and ended");
-    assert_eq!(said(&token_of(&one)) + said(&seal), 0);
+    assert_eq!(said("session ended\""), 2, "{log:#?}");
+    assert_eq!(said(token) + said(&seal), 0);
 }

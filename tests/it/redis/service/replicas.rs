@@ -2,11 +2,9 @@
 
 use std::sync::Barrier;
 
-use serde_json::json;
-
 use super::super::server::{Brand, Server};
 use super::{ready_service_on, revoke_all};
-use crate::sealed::mint::seal;
+use crate::sealed::fresh_seal;
 use crate::support::Service;
 
 pub(super) const PASSWORD: &str = "the-web-apps-own-session-password";
@@ -48,12 +46,7 @@ impl Both {
 }
 
 pub(super) fn sealed(id: &str, user: &str) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let now = i64::try_from(now.as_millis()).unwrap();
-    let payload = json!({ "id": id, "createdAt": now, "data": { "user": { "id": user } } });
-    seal(PASSWORD, &payload.to_string(), None)
+    fresh_seal(PASSWORD, id, user)
 }
 
 fn revoked(answer: &crate::support::Answer) -> u64 {

@@ -11,11 +11,11 @@ const LENGTH: usize = 55;
 
 /// A valid `traceparent`. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct TraceParent(HeaderValue);
+pub(crate) struct TraceParent(HeaderValue);
 
 impl TraceParent {
     /// The one in `headers`, if there is exactly one and it is valid.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         // Most requests have none, and a single look-up says so.
         let value = headers.get(TRACEPARENT)?;
         let is_alone = headers.get_all(TRACEPARENT).iter().nth(1).is_none();
@@ -23,12 +23,12 @@ impl TraceParent {
     }
 
     /// 32 hex digits.
-    pub(super) fn trace_id(&self) -> &str {
+    pub(crate) fn trace_id(&self) -> &str {
         self.part(3, 35)
     }
 
     /// The id of the caller's span: 16 hex digits.
-    pub(super) fn span_id(&self) -> &str {
+    pub(crate) fn span_id(&self) -> &str {
         self.part(36, 52)
     }
 

@@ -1,0 +1,170 @@
+//! Work that is done to its end whoever stops waiting for it, and what its log lines say of the
+//! request that it belongs to.
+//!
+//! What is known of a request travels with the task and not in a tracing span, because a span
+//! costs an allocation and a lock per request while hardly any request writes a line.
+
+mod trace;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+
+use axum::http::HeaderValue;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+pub(crate) use trace::TraceParent;
+
+tokio::task_local! {
+    static CURRENT: RequestContext;
+}
+
+/// What every log line of a request says about it.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestContext {
+    id: HeaderValue,
+    parent: Option<TraceParent>,
+}
+
+impl RequestContext {
+    /// Of the request with this id, which is part of this trace.
+    pub(crate) const fn new(id: HeaderValue, parent: Option<TraceParent>) -> Self {
+        Self { id, parent }
+    }
+
+    /// The request's id.
+    pub(crate) fn into_id(self) -> HeaderValue {
+        self.id
+    }
+
+    /// Runs `work` as part of this request, and hands the context back.
+    pub(crate) async fn scope<F: Future>(self, work: Pin<&mut F>) -> (F::Output, Option<Self>) {
+        let mut scoped = pin!(CURRENT.scope(self, work));
+        let output = scoped.as_mut().await;
+        (output, scoped.take_value())
+    }
+}
+
+/// Hands `name` and value of what is known of the current request to `field`; for log lines.
+pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
+    // Outside of a request there is nothing to say.
+    let _ = CURRENT.try_with(|context| {
+        field("requestId", context.id.to_str().unwrap_or_default());
+        if let Some(parent) = &context.parent {
+            field("traceId", parent.trace_id());
+            field("spanId", parent.span_id());
+        }
+    });
+}
+
+/// `work`, which goes on if it is dropped half-way: a client that hangs up and a call that runs
+/// out of time must not decide whether a session ended. What comes of it then is `unheard`'s.
+///
+/// Work that nobody stops waiting for stays in its task; only what is dropped becomes a task of
+/// its own, in the context of the request that began it.
+pub(crate) fn to_the_end<F, U, L>(work: F, unheard: U) -> ToTheEnd<F, U, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    U: FnOnce(F::Output) -> L + Send + 'static,
+    L: Future<Output = ()> + Send + 'static,
+{
+    ToTheEnd {
+        rest: Some((Box::pin(work), unheard)),
+        context: None,
+    }
+}
+
+/// See [`to_the_end`].
+pub(crate) struct ToTheEnd<F, U, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    U: FnOnce(F::Output) -> L + Send + 'static,
+    L: Future<Output = ()> + Send + 'static,
+{
+    /// What is not done yet.
+    rest: Option<(Pin<Box<F>>, U)>,
+    /// Known once the work has been begun and had to wait.
+    context: Option<RequestContext>,
+}
+
+impl<F, U, L> Unpin for ToTheEnd<F, U, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    U: FnOnce(F::Output) -> L + Send + 'static,
+    L: Future<Output = ()> + Send + 'static,
+{
+}
+
+impl<F, U, L> Future for ToTheEnd<F, U, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    U: FnOnce(F::Output) -> L + Send + 'static,
+    L: Future<Output = ()> + Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // Taken out, so that work which panics is not gone on with.
+        let Some((mut work, unheard)) = self.rest.take() else {
+            return Poll::Pending;
+        };
+        let answer = work.as_mut().poll(cx);
+        if answer.is_pending() {
+            if self.context.is_none() {
+                self.context = CURRENT.try_with(Clone::clone).ok();
+            }
+            self.rest = Some((work, unheard));
+        }
+        answer
+    }
+}
+
+impl<F, U, L> Drop for ToTheEnd<F, U, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    U: FnOnce(F::Output) -> L + Send + 'static,
+    L: Future<Output = ()> + Send + 'static,
+{
+    fn drop(&mut self) {
+        // Where no runtime is, nothing can go on.
+        let (Some((work, unheard)), Ok(runtime)) = (self.rest.take(), Handle::try_current()) else {
+            return;
+        };
+        let left = LeftBehind::one_more();
+        let context = self.context.take();
+        runtime.spawn(async move {
+            let _left = left;
+            let rest = async move { unheard(work.await).await };
+            match context {
+                Some(context) => CURRENT.scope(context, rest).await,
+                None => rest.await,
+            }
+        });
+    }
+}
+
+/// How much work goes on that nobody waits for.
+static LEFT_BEHIND: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+
+struct LeftBehind;
+
+impl LeftBehind {
+    fn one_more() -> Self {
+        LEFT_BEHIND.send_modify(|count| *count += 1);
+        Self
+    }
+}
+
+impl Drop for LeftBehind {
+    fn drop(&mut self) {
+        LEFT_BEHIND.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Waits until no work goes on that nobody waits for: at the end of the process.
+pub(crate) async fn all_done() {
+    // The sender lives as long as the process.
+    let _ = LEFT_BEHIND.subscribe().wait_for(|count| *count == 0).await;
+}
