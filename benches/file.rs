@@ -22,6 +22,7 @@ use neptun_auth::store::{FileConfig, FileStore};
 const CALLERS: u64 = 64;
 const AT: Moment = Moment {
     now: Timestamp::from_millis(1_000),
+    ahead_by: 0,
     idle_timeout: None,
 };
 

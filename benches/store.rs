@@ -39,6 +39,7 @@ fn main() {
 fn all() {
     let at = Moment {
         now: SystemClock.now(),
+        ahead_by: 0,
         idle_timeout: None,
     };
     // The first fill: nothing was ever allocated before, so the resident size is its own.

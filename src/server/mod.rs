@@ -22,7 +22,7 @@ use crate::config::{Config, variable_of};
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
 use crate::rate_limit;
-use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, SystemClock};
+use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, WatchedClock};
 use crate::store;
 use crate::task;
 use crate::telemetry;
@@ -124,7 +124,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
     announce(&config, &public_listener, &admin_listener);
 
-    let sessions = SessionManager::new(store, Arc::new(SystemClock), config.lifetimes);
+    let sessions = SessionManager::new(store, Arc::new(WatchedClock::start()), config.lifetimes);
     let sessions = sessions
         .with_timeouts(config.store_timeouts)
         .with_seals(config.seals)

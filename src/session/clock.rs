@@ -37,6 +37,13 @@ impl Timestamp {
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(whole_millis(span)))
     }
+
+    /// How long after `earlier` this moment is; nothing if it is before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let millis = self.0.saturating_sub(earlier.0);
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
 }
 
 /// RFC 3339, UTC, to the millisecond: `2026-11-24T05:52:27.174Z`. By hand, since every log line
@@ -72,10 +79,32 @@ fn whole_millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How far apart the clocks of machines that work together may be.
+pub const CLOCK_SKEW: Duration = Duration::from_mins(1);
+
 /// Where "now" comes from.
 pub trait Clock: Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Timestamp;
+
+    /// The current moment, and how far it is ahead of a clock that nobody sets. A clock that
+    /// nobody sets itself is not.
+    fn read(&self) -> Reading {
+        Reading {
+            now: self.now(),
+            ahead_by: 0,
+        }
+    }
+}
+
+/// What the clocks show at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// By the wall clock.
+    pub now: Timestamp,
+    /// By how many milliseconds the wall clock is ahead of the steady one (behind it, if
+    /// negative).
+    pub ahead_by: i64,
 }
 
 /// The operating system's wall clock.

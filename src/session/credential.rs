@@ -4,11 +4,8 @@
 use std::time::Duration;
 
 use super::sealed::{Content, Opener, Rejected, SEAL_PREFIX};
-use super::{Moment, SealedSession, SessionId, SessionToken, Timestamp};
+use super::{CLOCK_SKEW, Moment, SealedSession, SessionId, SessionToken, Timestamp};
 use crate::rate_limit::RateLimit;
-
-/// How far ahead of ours the clock of the sealing web app may be.
-const SEAL_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// How sealed sessions are opened and read.
 pub struct Seals {
@@ -24,8 +21,8 @@ pub(super) enum Credential {
     Issued(SessionId),
     /// A seal whose session is within its lifetime; the store knows whether it was revoked.
     Sealed(SealedSession),
-    /// A seal that opens, dated further ahead than clocks differ: not a session yet, but one that
-    /// can be revoked before it begins.
+    /// A seal that opens, dated further ahead than clocks differ, or over by only one of our two
+    /// clocks: no session now, but one that can be revoked before it begins, or lives again.
     Early(SealedSession),
     /// A seal that opens, for a session that is over. The web app, which asks no more than that
     /// it opens, would take it.
@@ -46,7 +43,7 @@ impl Credential {
         ttl: Duration,
     ) -> Self {
         match seals.filter(|_| token.expose().starts_with(SEAL_PREFIX)) {
-            Some(seals) => seals.judge(token.expose(), at.now, ttl),
+            Some(seals) => seals.judge(token.expose(), at, ttl),
             None => Self::Issued(SessionId::of(token)),
         }
     }
@@ -64,8 +61,9 @@ impl Seals {
         }
     }
 
-    fn judge(&self, seal: &str, now: Timestamp, ttl: Duration) -> Credential {
-        let payload = match self.opener.open(seal, now.as_millis()) {
+    fn judge(&self, seal: &str, at: Moment, ttl: Duration) -> Credential {
+        let open = |now: Timestamp| self.opener.open(seal, now.as_millis());
+        let payload = match open(at.earliest()) {
             Ok(payload) => payload,
             Err(rejected) => {
                 self.warn_of(rejected);
@@ -85,14 +83,18 @@ impl Seals {
             created_at,
             expires_at,
         };
-        if created_at > now.plus(SEAL_CLOCK_SKEW) {
-            Credential::Early(session)
-        } else if expires_at <= now {
+        if at.is_past(expires_at) {
             Credential::Over
+        } else if created_at > at.now.plus(CLOCK_SKEW)
+            || expires_at <= at.now
+            || (at.ahead_by > 0 && open(at.now).is_err())
+        {
+            Credential::Early(session)
         } else {
             Credential::Sealed(session)
         }
     }
+
     /// One forged seal is nothing to report, but that the passwords of two services differ is seen
     /// nowhere else: to clients it looks like sessions that were over already.
     fn warn_of(&self, rejected: Rejected) {

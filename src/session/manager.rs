@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
 use super::{
-    Clock, Ended, Moment, SealedSession, Session, SessionId, SessionList, SessionStore,
+    Clock, Ended, Moment, Reading, SealedSession, Session, SessionId, SessionList, SessionStore,
     SessionToken, StoreError, Timestamp, User,
 };
 use crate::deadline::within;
@@ -348,7 +348,7 @@ impl SessionManager {
 
     /// When the last of the sealed sessions that exist now is over.
     fn last_seal_until(&self, at: Moment) -> Timestamp {
-        at.now.plus(self.lifetimes.session_ttl)
+        at.latest().plus(self.lifetimes.session_ttl)
     }
 
     /// The live sessions of `user`.
@@ -378,8 +378,10 @@ impl SessionManager {
     }
 
     fn moment(&self) -> Moment {
+        let Reading { now, ahead_by } = self.clock.read();
         Moment {
-            now: self.clock.now(),
+            now,
+            ahead_by,
             idle_timeout: self.lifetimes.idle_timeout,
         }
     }

@@ -56,8 +56,7 @@ impl Session {
     /// The absolute lifetime it was issued with.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
-        let millis = self.expires_at.as_millis() - self.created_at.as_millis();
-        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        self.expires_at.since(self.created_at)
     }
 }
 
@@ -75,18 +74,63 @@ pub struct SealedSession {
     pub expires_at: Timestamp,
 }
 
+impl SealedSession {
+    /// The absolute lifetime of sealed sessions.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.expires_at.since(self.created_at)
+    }
+}
+
 /// A point in time together with the idle rule in force: all that decides whether a session is
 /// live. The rule is applied at use and not kept in the record, so that a changed
 /// `--idle-timeout` holds for the sessions that exist already.
+///
+/// What is live is judged by the wall clock, which can be set wrong and right again. So nothing is
+/// forgotten that is over by the wall clock alone: see [`is_past`](Self::is_past).
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The current time.
     pub now: Timestamp,
+    /// By how many milliseconds it is ahead of a clock that nobody sets: 0 unless the wall clock
+    /// was set within the last hour.
+    pub ahead_by: i64,
     /// How long a session may go unused; `None` for as long as it lives.
     pub idle_timeout: Option<Duration>,
 }
 
 impl Moment {
+    /// The current time by the clock that nobody sets.
+    #[must_use]
+    pub fn steady(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.as_millis().saturating_sub(self.ahead_by))
+    }
+
+    /// The current time by the clock that is further on: what is made to last from then on lasts
+    /// by either.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.now.max(self.steady())
+    }
+
+    /// The current time by the clock that is less far on.
+    #[must_use]
+    pub fn earliest(&self) -> Timestamp {
+        self.now.min(self.steady())
+    }
+
+    /// Whether `until` is past by both clocks: what is needed until then may be forgotten.
+    #[must_use]
+    pub fn is_past(&self, until: Timestamp) -> bool {
+        until <= self.earliest()
+    }
+
+    /// Whether `session` is over by both clocks, and may be forgotten.
+    #[must_use]
+    pub fn is_over_for_good(&self, session: &Session) -> bool {
+        self.is_past(self.deadline(session))
+    }
+
     /// The first moment at which `session` is over unless it is used before.
     #[must_use]
     pub fn deadline(&self, session: &Session) -> Timestamp {

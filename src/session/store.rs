@@ -17,6 +17,8 @@ use super::{Moment, SealedSession, Session, SessionId, SessionList, Timestamp, U
 /// - **A session that is over is absent**, from the very millisecond of its deadline, whether or
 ///   not the store has got round to removing it. Stores never read a clock: they judge by the
 ///   [`Moment`] of the call.
+/// - **Nothing is forgotten before it is over by both clocks** of the [`Moment`]: sessions,
+///   revocations and marks outlast a wall clock that jumps ahead and back.
 /// - **After an `Ok`, the change holds**: for every replica that shares the store, and for as
 ///   long as the store promises to remember.
 /// - **After an `Err`, a change may or may not have been applied**; asking again settles it, and
@@ -55,7 +57,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// that races with it is either among them or survives whole.
     ///
     /// With `seals_until`, also revokes the user's sealed sessions created up to now, by a mark
-    /// that is kept until that moment (a later call moves the mark forward, never back).
+    /// that is kept until that moment. A later call moves the mark forward, never back, but for a
+    /// mark that is ahead of the present: [`NotBefore`](super::NotBefore) says what holds then.
     async fn delete_all(
         &self,
         user: &User,
@@ -64,14 +67,15 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Revokes a sealed session until its `expires_at`; says whether that ended it, which it
-    /// does for exactly one caller, and for none if it was revoked with its user's others.
+    /// does for exactly one caller, and for none if it was revoked with its user's others or is
+    /// over by both clocks.
     /// Refuses with [`StoreErrorKind::Full`] rather than forget another revocation.
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError>;
 
     /// Whether this sealed session was revoked, by itself or with its user's others.
     async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError>;
 
-    /// Removes some of the sessions that are over, in a step short enough to stall nobody; called
+    /// Removes some of what is over by both clocks, in a step short enough to stall nobody; called
     /// again and again while the service runs. Stores that expire by themselves do nothing.
     async fn sweep(&self, at: Moment) -> Result<(), StoreError>;
 

@@ -154,9 +154,9 @@ impl MemoryStore {
 
     /// Drops the marks and revocations of one table that are over.
     fn sweep_revocations(&self, table: usize, at: Moment) {
-        let over = |mark: &Mark| mark.until <= at.now;
+        let over = |mark: &Mark| at.is_past(mark.until);
         self.uncount(drop_over(&mut self.users[table].lock().marks, over));
-        let over = |until: &Timestamp| *until <= at.now;
+        let over = |until: &Timestamp| at.is_past(*until);
         self.uncount(drop_over(&mut self.revoked_until[table].lock(), over));
     }
 
@@ -220,7 +220,7 @@ impl MemoryStore {
         self.user_table(key).lock().index.remove(&entry);
     }
 
-    /// Sets the user's mark, or moves it forward. `reserved` says whether there is room for one.
+    /// Sets the user's mark, or moves it. `reserved` says whether there is room for one.
     fn mark(
         &self,
         (key, user): (UserKey, &User),
@@ -229,7 +229,7 @@ impl MemoryStore {
         reserved: bool,
     ) -> Result<(), StoreError> {
         if let Some(known) = table.marks.get_mut(user) {
-            *known = known.and(mark);
+            *known = known.followed_by(mark, user);
             self.uncount(usize::from(reserved));
             return Ok(());
         }
@@ -305,8 +305,7 @@ impl SessionStore for MemoryStore {
         let key = self.user_key(user);
         let mut users = self.user_table(key).lock();
         if let Some(until) = seals_until {
-            let not_before = at.now;
-            let mark = Mark { not_before, until };
+            let mark = Mark::at(at, until);
             self.mark((key, user), &mut users, mark, reserved)?;
         }
         let mut ended = Vec::new();
@@ -324,14 +323,14 @@ impl SessionStore for MemoryStore {
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
         // Asked before there need be room: a full store can still say that it was over already.
-        if sealed.expires_at <= at.now || self.is_revoked(sealed, at).await? {
+        if at.is_past(sealed.expires_at) || self.is_revoked(sealed, at).await? {
             return Ok(false);
         }
         self.reserve_or_sweep(at).await?;
         // The user's lock is held throughout: revoking all of the user is before this or after.
         let users = self.user_of(sealed);
         let mut revocations = self.revocations(&sealed.id).lock();
-        let over = users.as_ref().is_some_and(|users| users.covers(sealed))
+        let over = users.as_ref().is_some_and(|users| users.covers(sealed, at))
             || revocations.contains_key(&sealed.id);
         if over {
             self.uncount(1);
@@ -341,10 +340,10 @@ impl SessionStore for MemoryStore {
         Ok(!over)
     }
 
-    async fn is_revoked(&self, sealed: &SealedSession, _at: Moment) -> Result<bool, StoreError> {
+    async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
         let by_user = self
             .user_of(sealed)
-            .is_some_and(|users| users.covers(sealed));
+            .is_some_and(|users| users.covers(sealed, at));
         Ok(by_user || self.revocations(&sealed.id).lock().contains_key(&sealed.id))
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Batch<'a> {
     removed: HashSet<SessionId>,
     revoked: HashMap<SessionId, Timestamp>,
     marks: HashMap<User, Mark>,
+    /// How many of the marks are not moved but new.
+    new_marks: usize,
     answers: Vec<Answer>,
 }
 
@@ -42,6 +44,7 @@ impl<'a> Batch<'a> {
             removed: HashSet::new(),
             revoked: HashMap::new(),
             marks: HashMap::new(),
+            new_marks: 0,
             answers: Vec::new(),
         }
     }
@@ -77,12 +80,8 @@ impl<'a> Batch<'a> {
         ids.extend(self.memory.peek_all(user).iter().map(|session| session.id));
         let ended: Vec<Session> = ids.iter().filter_map(|id| self.end(id)).collect();
         if let Some(until) = seals_until {
-            let mark = Mark {
-                not_before: at.now,
-                until,
-            };
             // A user that loses a session makes room for its mark.
-            if !self.mark(user, mark, !ended.is_empty()) {
+            if !self.mark(user, at, until, !ended.is_empty()) {
                 return refuse(reply);
             }
         }
@@ -92,7 +91,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn revoke_sealed(&mut self, sealed: &SealedSession, at: Moment, reply: Reply<bool>) {
-        if sealed.expires_at <= at.now || self.is_revoked(sealed) {
+        if at.is_past(sealed.expires_at) || self.is_revoked(sealed, at) {
             return self.answer(reply, false);
         }
         if !self.has_room_or_sweeps(at) {
@@ -178,15 +177,19 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sets the user's mark, or moves it forward; `false` if there is no room for one.
-    fn mark(&mut self, user: &User, mark: Mark, has_room: bool) -> bool {
-        let known = self.mark_of(user);
-        let mark = known.map_or(mark, |known| known.and(mark));
-        if known == Some(mark) {
-            return true;
-        }
-        if known.is_none() && !has_room && !self.has_room() {
-            return false;
+    /// Sets the user's mark, or moves it; `false` if there is no room for one.
+    fn mark(&mut self, user: &User, at: Moment, until: Timestamp, has_room: bool) -> bool {
+        let (mut mark, known) = (Mark::at(at, until), self.mark_of(user));
+        if let Some(known) = known {
+            mark = known.followed_by(mark, user);
+            if mark == known {
+                return true;
+            }
+        } else {
+            if !has_room && !self.has_room_or_sweeps(at) {
+                return false;
+            }
+            self.new_marks += 1;
         }
         self.entries.push(Entry::Marked {
             user: user.clone(),
@@ -201,15 +204,15 @@ impl<'a> Batch<'a> {
         staged.or_else(|| self.memory.mark_of(user))
     }
 
-    fn is_revoked(&self, sealed: &SealedSession) -> bool {
+    fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> bool {
         let mark = sealed.user.as_ref().and_then(|user| self.mark_of(user));
-        mark.is_some_and(|mark| mark.covers(sealed))
+        mark.is_some_and(|mark| mark.not_before.covers(sealed, at))
             || self.revoked.contains_key(&sealed.id)
             || self.memory.revocation(&sealed.id).is_some()
     }
 
     fn has_room(&self) -> bool {
-        let added = self.added.len() + self.revoked.len() + self.marks.len();
+        let added = self.added.len() + self.revoked.len() + self.new_marks;
         let kept = self.memory.kept() + added as u64;
         kept.saturating_sub(self.removed.len() as u64) < self.memory.cap()
     }
@@ -246,39 +249,67 @@ fn refuse<T>(reply: Reply<T>) {
 mod tests {
     use super::*;
 
+    const AT: Moment = Moment {
+        now: Timestamp::from_millis(0),
+        ahead_by: 0,
+        idle_timeout: None,
+    };
+
+    fn ann() -> User {
+        User::new("ann").unwrap()
+    }
+
+    fn session(number: u8) -> Session {
+        Session {
+            id: SessionId::from_bytes([number; 32]),
+            user: ann(),
+            created_at: AT.now,
+            last_seen_at: AT.now,
+            expires_at: Timestamp::from_millis(1_000),
+        }
+    }
+
+    /// Has a call decided; where its answer will be.
+    fn ask<T>(call: impl FnOnce(Reply<T>)) -> oneshot::Receiver<Result<T, StoreError>> {
+        let (reply, answer) = oneshot::channel();
+        call(reply);
+        answer
+    }
+
+    fn is_ok<T>(mut answer: oneshot::Receiver<Result<T, StoreError>>) -> bool {
+        answer.try_recv().unwrap().is_ok()
+    }
+
     #[test]
     fn a_session_added_and_ended_in_one_batch_makes_no_room_for_two() {
-        let at = Moment {
-            now: Timestamp::from_millis(0),
-            idle_timeout: None,
-        };
-        let session = |number| Session {
-            id: SessionId::from_bytes([number; 32]),
-            user: User::new("ann").unwrap(),
-            created_at: at.now,
-            last_seen_at: at.now,
-            expires_at: Timestamp::from_millis(1_000),
-        };
         let memory = MemoryStore::new(1);
         let mut batch = Batch::new(&memory);
-        let mut answers = Vec::new();
-        let mut insert = |batch: &mut Batch<'_>, number| {
-            let (reply, answer) = oneshot::channel();
-            batch.insert(session(number), at, reply);
-            answers.push(answer);
-        };
-        insert(&mut batch, 1);
-        let (reply, mut ended) = oneshot::channel();
-        batch.delete(&session(1).id, at, reply);
-        insert(&mut batch, 2);
-        insert(&mut batch, 3);
+        let first = ask(|reply| batch.insert(session(1), AT, reply));
+        let mut ended = ask(|reply| batch.delete(&session(1).id, AT, reply));
+        let second = ask(|reply| batch.insert(session(2), AT, reply));
+        let third = ask(|reply| batch.insert(session(3), AT, reply));
         batch.succeed();
         assert_eq!(ended.try_recv().unwrap().unwrap(), Some(session(1)));
-        let outcomes: Vec<bool> = answers
-            .iter_mut()
-            .map(|answer| answer.try_recv().unwrap().is_ok())
-            .collect();
-        assert_eq!(outcomes, [true, true, false]);
+        assert_eq!([first, second, third].map(is_ok), [true, true, false]);
         assert_eq!(memory.kept(), 1);
+    }
+
+    #[test]
+    fn a_mark_that_takes_the_place_of_another_needs_no_room() {
+        let memory = MemoryStore::new(2);
+        let until = Some(Timestamp::from_millis(1_000));
+        let now = Timestamp::from_millis(1);
+        let later = Moment { now, ..AT };
+        let mut batch = Batch::new(&memory);
+        let marked = ask(|reply| batch.delete_all(&ann(), AT, until, reply));
+        batch.succeed();
+        let mut batch = Batch::new(&memory);
+        let moved = ask(|reply| batch.delete_all(&ann(), later, until, reply));
+        let first = ask(|reply| batch.insert(session(1), later, reply));
+        let second = ask(|reply| batch.insert(session(2), later, reply));
+        batch.succeed();
+        assert!(is_ok(marked) && is_ok(moved));
+        assert_eq!([first, second].map(is_ok), [true, false]);
+        assert_eq!(memory.kept(), 2);
     }
 }

@@ -4,7 +4,7 @@
 //! the end of the row. Only digests: a token never comes this far. Reading trusts nothing, since
 //! what is read was on a disk.
 
-use crate::session::{Session, SessionId, Timestamp, User};
+use crate::session::{NotBefore, Session, SessionId, Timestamp, User};
 use crate::store::memory::Mark;
 
 /// A change, in the order in which changes were decided.
@@ -27,6 +27,8 @@ const SEEN: u8 = 2;
 const ENDED: u8 = 3;
 const REVOKED: u8 = 4;
 const MARKED: u8 = 5;
+/// A mark of two readings that differ.
+const MARKED_APART: u8 = 6;
 
 impl Entry {
     /// Its bytes, in place of what `row` held.
@@ -56,8 +58,15 @@ impl Entry {
                 put_time(row, *until);
             }
             Self::Marked { user, mark } => {
-                row.push(MARKED);
-                put_time(row, mark.not_before);
+                let NotBefore { wall, steady } = mark.not_before;
+                if wall == steady {
+                    row.push(MARKED);
+                    put_time(row, wall);
+                } else {
+                    row.push(MARKED_APART);
+                    put_time(row, wall);
+                    put_time(row, steady);
+                }
                 put_time(row, mark.until);
                 row.extend(user.as_str().as_bytes());
             }
@@ -85,8 +94,10 @@ impl Entry {
                 id: id(rest)?,
                 until: time(rest)?,
             },
-            MARKED => {
-                let (not_before, until) = (time(rest)?, time(rest)?);
+            MARKED | MARKED_APART => {
+                let wall = time(rest)?;
+                let steady = if tag == MARKED { wall } else { time(rest)? };
+                let (not_before, until) = (NotBefore { wall, steady }, time(rest)?);
                 Self::Marked {
                     mark: Mark { not_before, until },
                     user: user(rest)?,
@@ -129,6 +140,13 @@ mod tests {
         let id = SessionId::from_bytes([7; 32]);
         let user = User::new("somebody").unwrap();
         let at = Timestamp::from_millis;
+        let marked = |wall, steady| Entry::Marked {
+            user: user.clone(),
+            mark: Mark {
+                not_before: NotBefore { wall, steady },
+                until: at(6),
+            },
+        };
         vec![
             Entry::Kept(Session {
                 id,
@@ -140,13 +158,8 @@ mod tests {
             Entry::Seen { id, at: at(-3) },
             Entry::Ended { id },
             Entry::Revoked { id, until: at(4) },
-            Entry::Marked {
-                user,
-                mark: Mark {
-                    not_before: at(5),
-                    until: at(6),
-                },
-            },
+            marked(at(5), at(5)),
+            marked(at(5), at(-5)),
         ]
     }
 

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use hashbrown::{HashMap, HashTable};
 
-use crate::session::{Moment, SealedSession, Session, SessionId, Timestamp, User};
+use crate::session::{Moment, NotBefore, SealedSession, Session, SessionId, Timestamp, User};
 
 /// The session's place: the first eight bytes of its digest. Uniform, and not for an attacker
 /// to choose, since only tokens made here are ever entered, each once. It is the hash in the
@@ -137,21 +137,21 @@ impl Sessions {
         }
     }
 
-    /// The ids of the sessions that are over.
+    /// The ids of the sessions that are over for good.
     pub(super) fn ids_over(&self, at: Moment) -> impl Iterator<Item = SessionId> {
         let sessions = self.chunks.0.iter().flatten();
-        let over = sessions.filter(move |session| !at.is_live(session));
+        let over = sessions.filter(move |session| at.is_over_for_good(session));
         over.map(|session| session.id)
     }
 
-    /// Takes out up to `most` sessions that are over. It goes from `*end` to the front, so that
+    /// Takes out up to `most` sessions that are over for good. It goes from `*end` to the front, so that
     /// those that move have been looked at, and leaves in `*end` where to go on: 0 when done.
     pub(super) fn take_over(&mut self, end: &mut usize, most: usize, at: Moment) -> Vec<Session> {
         let mut over = Vec::new();
         *end = self.chunks.len().min(*end);
         while *end > 0 && over.len() < most {
             *end -= 1;
-            if !at.is_live(self.chunks.at(*end)) {
+            if at.is_over_for_good(self.chunks.at(*end)) {
                 over.extend(self.remove(*end));
             }
         }
@@ -175,22 +175,27 @@ pub(super) struct Users {
 /// Sealed sessions created up to `not_before` are revoked; remembered until `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Mark {
-    pub(in crate::store) not_before: Timestamp,
+    pub(in crate::store) not_before: NotBefore,
     pub(in crate::store) until: Timestamp,
 }
 
 impl Mark {
-    /// The mark that both of these set: each moment only moves forward.
-    pub(in crate::store) fn and(self, other: Self) -> Self {
-        Self {
-            not_before: self.not_before.max(other.not_before),
-            until: self.until.max(other.until),
-        }
+    pub(in crate::store) fn at(at: Moment, until: Timestamp) -> Self {
+        let not_before = NotBefore::at(at);
+        Self { not_before, until }
     }
 
-    /// Whether it revokes this sealed session of its user.
-    pub(in crate::store) fn covers(self, sealed: &SealedSession) -> bool {
-        sealed.created_at <= self.not_before
+    /// The mark of `user` that holds after `newer` was set. One that comes back from ahead is to be
+    /// remembered for as long as `newer` asks, others for as long as either does.
+    pub(in crate::store) fn followed_by(self, newer: Self, user: &User) -> Self {
+        let (not_before, was_ahead) = self.not_before.followed_by(newer.not_before);
+        let mut until = newer.until;
+        if was_ahead {
+            NotBefore::warn_of_one_ahead(user);
+        } else {
+            until = until.max(self.until);
+        }
+        Self { not_before, until }
     }
 }
 
@@ -202,9 +207,9 @@ impl Users {
     }
 
     /// Whether this sealed session of one of the users here was revoked with its user's others.
-    pub(super) fn covers(&self, sealed: &SealedSession) -> bool {
+    pub(super) fn covers(&self, sealed: &SealedSession, at: Moment) -> bool {
         let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
-        mark.is_some_and(|mark| mark.covers(sealed))
+        mark.is_some_and(|mark| mark.not_before.covers(sealed, at))
     }
 }
 
@@ -284,7 +289,7 @@ mod tests {
             }
             for (now, most) in over {
                 let now = Timestamp::from_millis(i64::from(now) * 2);
-                let at = Moment { now, idle_timeout: None };
+                let at = Moment { now, ahead_by: 0, idle_timeout: None };
                 let (mut end, mut taken) = (usize::MAX, 0);
                 while end > 0 {
                     let batch = table.take_over(&mut end, most, at);

@@ -8,7 +8,7 @@
 //! | `s:<id>` | string | a session: `<created> <last seen> <expires> <user>` | at the session's deadline |
 //! | `u:<user>` | sorted set | the ids of the user's sessions, by the moment they expire | with the last of them |
 //! | `r:<id>` | string | this sealed session is revoked (empty) | when the seal does |
-//! | `m:<user>` | string | the user's sealed sessions created up to `<moment>` are revoked | when the last of them does |
+//! | `m:<user>` | string | the user's sealed sessions created up to `<moment>` are revoked (two moments, `<wall> <steady>`, if the clocks disagreed) | when the last of them does |
 //! | `w:<n>` | string | empty; written before each `WAIT`, see `conn` | a day after its last use |
 //!
 //! Moments are milliseconds since the epoch. `redis-cli GET neptun-auth:s:<id>` shows one session,
@@ -16,7 +16,8 @@
 //!
 //! **Expiry only tidies up.** Whether a session is over is judged from its record and the caller's
 //! moment. A key is given the time that is left plus [`GRACE`], as a span and not as a date, so
-//! that neither a clock of ours nor the server's that is off can end a session early.
+//! that neither a clock of ours nor the server's that is off can end a session early. A clock of
+//! ours that was set while the process lives makes the span longer, never shorter: see [`keep`].
 //!
 //! **Every command touches one key**, so the same commands serve a cluster. An operation on two
 //! keys is split so that a crash between the steps is harmless:
@@ -35,7 +36,7 @@
 
 use std::time::Duration;
 
-use crate::session::{Session, SessionId, Timestamp, User};
+use crate::session::{Moment, NotBefore, Session, SessionId, Timestamp, User};
 
 /// How much longer than needed a key is kept. More than clocks are apart, so that a session which
 /// one replica holds to be live is not gone because another's clock is ahead.
@@ -75,10 +76,35 @@ impl Layout {
     }
 }
 
-/// For how many milliseconds from `now` a key is kept that is needed until `until`.
-pub(super) fn keep(now: Timestamp, until: Timestamp) -> i64 {
-    let left = until.as_millis().saturating_sub(now.as_millis()).max(0);
+/// For how many milliseconds from now a key is kept that is needed until `until`, for what lives no
+/// longer than `lifetime`: what is left by the wall clock, or by the steady one if that is more.
+/// That clock may be far behind, but what exists by now has no more left than its whole lifetime.
+pub(super) fn keep(at: Moment, until: Timestamp, lifetime: Duration) -> i64 {
+    let steady = left(at.steady(), until).min(millis(lifetime));
+    with_grace(left(at.now, until).max(steady))
+}
+
+/// The same for a user's mark, which is needed for as long after now as sealed sessions live.
+pub(super) fn keep_mark(at: Moment, until: Timestamp) -> i64 {
+    with_grace(left(at.latest(), until))
+}
+
+fn left(now: Timestamp, until: Timestamp) -> i64 {
+    until.as_millis().saturating_sub(now.as_millis()).max(0)
+}
+
+fn with_grace(left: i64) -> i64 {
     left.saturating_add(millis(GRACE)).min(LONGEST)
+}
+
+/// Reads a mark back; `None` if it is not one.
+pub(super) fn read_mark(mark: &str) -> Option<NotBefore> {
+    let (wall, steady) = mark.split_once(' ').unwrap_or((mark, mark));
+    let moment = |text: &str| text.parse().ok().map(Timestamp::from_millis);
+    Some(NotBefore {
+        wall: moment(wall)?,
+        steady: moment(steady)?,
+    })
 }
 
 /// A span in whole milliseconds.
@@ -136,9 +162,36 @@ mod tests {
 
     #[test]
     fn a_key_outlives_its_need_by_the_grace_and_never_overflows() {
-        let at = Timestamp::from_millis;
-        assert_eq!(keep(at(1000), at(3000)), 62_000);
-        assert_eq!(keep(at(1000), at(0)), 60_000);
-        assert_eq!(keep(at(i64::MIN), at(i64::MAX)), LONGEST);
+        let at = |millis, ahead_by| Moment {
+            now: Timestamp::from_millis(millis),
+            ahead_by,
+            idle_timeout: None,
+        };
+        let until = Timestamp::from_millis;
+        let (short, long) = (Duration::from_secs(7), Duration::MAX);
+        assert_eq!(keep(at(1000, 0), until(3000), long), 62_000);
+        assert_eq!(keep(at(1000, 0), until(0), long), 60_000);
+        assert_eq!(keep(at(i64::MIN, 0), until(i64::MAX), long), LONGEST);
+        // The wall clock is ahead, or has just been put right, or is behind.
+        assert_eq!(keep(at(9000, 8000), until(6000), short), 65_000);
+        assert_eq!(keep(at(9000, 9000), until(10_000), short), 67_000);
+        assert_eq!(keep(at(1000, -8000), until(10_000), short), 69_000);
+        for ahead_by in [8000, 0, -8000] {
+            let at = at(9000, ahead_by);
+            assert_eq!(keep_mark(at, at.latest().plus(short)), 67_000);
+        }
+    }
+
+    #[test]
+    fn a_mark_is_one_moment_or_two_and_nothing_else_is_one() {
+        let read = |text| {
+            let NotBefore { wall, steady } = read_mark(text)?;
+            Some((wall.as_millis(), steady.as_millis()))
+        };
+        assert_eq!(read("5"), Some((5, 5)));
+        assert_eq!(read("5 -3"), Some((5, -3)));
+        for bad in ["", " ", "5 ", " 5", "5 3 1", "a", "5 a", "5  3"] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
     }
 }

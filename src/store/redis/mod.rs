@@ -32,12 +32,12 @@ use redis::Cmd;
 use tokio::time::Instant;
 
 use self::error::unavailable;
-use self::layout::{Layout, keep, read_record, record};
+use self::layout::{Layout, keep, read_mark, read_record, record};
 use self::servers::{Change, Servers};
 pub use self::url::{InvalidRedisUrl, RedisUrl};
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
-    User,
+    Moment, NotBefore, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
+    Timestamp, User,
 };
 
 /// How many of a user's sessions are looked up at once.
@@ -148,7 +148,7 @@ impl SessionStore for RedisStore {
         };
         let session = understood(*id, &record)?;
         let key = layout.index(&session.user);
-        let index = scripts::index(&key, &session, at.now);
+        let index = scripts::index(&key, &session, at);
         servers.hint(&key, index, deadline).await;
         Ok(true)
     }
@@ -190,7 +190,7 @@ impl SessionStore for RedisStore {
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
-        if sealed.expires_at <= at.now {
+        if at.is_past(sealed.expires_at) {
             return Ok(false);
         }
         let Shared {
@@ -201,8 +201,8 @@ impl SessionStore for RedisStore {
         let covered = match &sealed.user {
             Some(user) => {
                 let key = layout.mark(user);
-                let mark: Option<i64> = change.run(&key, &get(&key)).await?;
-                covers(mark, sealed)
+                let mark: Option<String> = change.run(&key, &get(&key)).await?;
+                covers(mark, sealed, at)?
             }
             None => false,
         };
@@ -211,7 +211,7 @@ impl SessionStore for RedisStore {
             let key = layout.revocation(&sealed.id);
             let mut set = redis::cmd("SET");
             set.arg(&key).arg("").arg("NX").arg("PX");
-            set.arg(keep(at.now, sealed.expires_at));
+            set.arg(keep(at, sealed.expires_at, sealed.lifetime()));
             let set: Option<String> = change.run(&key, &set).await?;
             ended = set.is_some();
             change.ended.lock().sealed = ended;
@@ -221,7 +221,7 @@ impl SessionStore for RedisStore {
         Ok(ended)
     }
 
-    async fn is_revoked(&self, sealed: &SealedSession, _at: Moment) -> Result<bool, StoreError> {
+    async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
         let Shared {
             servers, layout, ..
         } = &*self.shared;
@@ -238,7 +238,7 @@ impl SessionStore for RedisStore {
             };
             let key = layout.mark(user);
             let mark = servers.read(&key, &get(&key), deadline).await?;
-            Ok(covers(mark, sealed))
+            covers(mark, sealed, at)
         };
         let (by_itself, with_others) = tokio::try_join!(by_itself, with_others)?;
         Ok(by_itself || with_others)
@@ -279,10 +279,10 @@ impl Shared {
         let key = self.layout.session(&session.id);
         let mut set = redis::cmd("SET");
         set.arg(&key).arg(record(session)).arg("PX");
-        set.arg(keep(at.now, at.deadline(session)));
+        set.arg(keep(at, at.deadline(session), session.lifetime()));
         let _: redis::Value = change.run(&key, &set).await?;
         let key = self.layout.index(&session.user);
-        let index = scripts::index(&key, session, at.now);
+        let index = scripts::index(&key, session, at);
         let indexed = change.run(&key, &index).await?;
         change.confirmed().await?;
         Ok(indexed)
@@ -381,9 +381,12 @@ impl Shared {
         self.unlist(user, &ids, deadline).await;
         if let Some(until) = seals_until {
             let key = self.layout.mark(user);
-            let mark = scripts::mark(&key, at.now, until);
-            let _: redis::Value = change.run(&key, &mark).await?;
+            let mark = scripts::mark(&key, at, until);
+            let was_ahead: bool = change.run(&key, &mark).await?;
             change.ended.lock().sealed = true;
+            if was_ahead {
+                NotBefore::warn_of_one_ahead(user);
+            }
         }
         change.confirmed().await?;
         Ok(ended)
@@ -442,6 +445,10 @@ const fn record_error() -> StoreError {
 }
 
 /// Whether a user's mark covers this sealed session.
-fn covers(mark: Option<i64>, sealed: &SealedSession) -> bool {
-    mark.is_some_and(|mark| sealed.created_at.as_millis() <= mark)
+fn covers(mark: Option<String>, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
+    let Some(mark) = mark else {
+        return Ok(false);
+    };
+    let not_before = read_mark(&mark).ok_or(record_error())?;
+    Ok(not_before.covers(sealed, at))
 }

@@ -38,6 +38,7 @@ macro_rules! for_each_case {
             a_session_that_is_over_is_absent_from_the_very_millisecond_of_its_deadline,
             a_session_that_idled_out_is_absent_from_the_very_millisecond_of_its_deadline,
             stores_never_read_a_clock_but_judge_by_the_moment_of_the_call,
+            nothing_is_forgotten_before_it_is_over_by_both_clocks,
             after_an_ok_the_change_holds,
             asking_again_is_always_safe,
             a_call_may_be_begun_by_one_task_and_awaited_by_another,
@@ -63,9 +64,14 @@ macro_rules! for_each_case {
             a_mark_is_of_one_user,
             a_mark_is_kept_until_that_moment,
             a_later_call_moves_the_mark_forward_never_back,
+            a_mark_that_is_ahead_of_the_present_comes_back_to_it,
+            a_mark_made_while_the_wall_clock_was_ahead_bars_no_later_login,
+            a_mark_made_while_the_wall_clock_was_behind_revokes_what_there_was,
+            a_mark_made_when_the_wall_clock_had_been_put_right_revokes_what_there_was,
             revoke_sealed_says_whether_that_ended_it,
             revoke_sealed_ends_none_that_was_revoked_with_its_users_others,
             revoke_sealed_ends_none_that_was_over,
+            revoke_sealed_ends_one_that_is_over_by_the_wall_clock_alone,
             a_revocation_is_kept_until_the_sealed_session_expires,
             sealed_sessions_need_no_user,
             sealed_sessions_and_kept_ones_are_told_apart,
@@ -112,6 +118,7 @@ pub(crate) use list;
 pub(crate) fn present() -> Moment {
     Moment {
         now: SystemClock.now(),
+        ahead_by: 0,
         idle_timeout: None,
     }
 }
@@ -124,6 +131,17 @@ pub(crate) fn later(at: Moment, span: Duration) -> Moment {
 fn earlier(at: Moment, span: Duration) -> Moment {
     let now = at.now.minus(span);
     Moment { now, ..at }
+}
+
+/// The same moment, seen while the wall clock is ahead of what it was by so many hours (behind, if
+/// negative), and the steady clock is not.
+pub(crate) fn set_ahead(at: Moment, hours: i64) -> Moment {
+    let millis = hours * 60 * 60 * 1_000;
+    Moment {
+        now: Timestamp::from_millis(at.now.as_millis() + millis),
+        ahead_by: at.ahead_by + millis,
+        ..at
+    }
 }
 
 fn idling_out_after(at: Moment, idle: Duration) -> Moment {
@@ -261,6 +279,31 @@ pub(crate) async fn stores_never_read_a_clock_but_judge_by_the_moment_of_the_cal
     let strict = later(idling_out_after(at, MINUTE), 2 * MINUTE);
     assert_absent(store, &session, strict).await;
     assert_present(store, &session, later(at, 2 * MINUTE)).await;
+}
+
+pub(crate) async fn nothing_is_forgotten_before_it_is_over_by_both_clocks(
+    store: &dyn SessionStore,
+) {
+    let (at, anna, berta) = (present(), user("anna"), user("berta"));
+    let session = kept(store, &anna, at).await;
+    let (sealed, marked) = (sealed_of(None, at), sealed_of(Some(&berta), at));
+    store.revoke_sealed(&sealed, at).await.unwrap();
+    let until = Some(at.now.plus(HOUR));
+    store.delete_all(&berta, at, until).await.unwrap();
+
+    let wrong = set_ahead(later(at, MINUTE), 8 * 24);
+    sweep_all(store, wrong).await;
+    assert_absent(store, &session, wrong).await;
+    let other = kept(store, &anna, wrong).await;
+    assert!(store.touch(&other.id, later(wrong, MINUTE)).await.unwrap());
+
+    let right = later(at, 2 * MINUTE);
+    assert_present(store, &session, right).await;
+    assert!(store.is_revoked(&sealed, right).await.unwrap());
+    assert!(store.is_revoked(&marked, right).await.unwrap());
+    let ended = store.delete_all(&anna, right, None).await.unwrap();
+    assert_eq!(ids(&ended).len(), 2);
+    assert_absent(store, &session, right).await;
 }
 
 pub(crate) async fn after_an_ok_the_change_holds(store: &dyn SessionStore) {
@@ -744,6 +787,84 @@ pub(crate) async fn a_later_call_moves_the_mark_forward_never_back(store: &dyn S
     assert!(store.is_revoked(&sealed, last).await.unwrap());
 }
 
+pub(crate) async fn a_mark_that_is_ahead_of_the_present_comes_back_to_it(store: &dyn SessionStore) {
+    let (at, anna) = (present(), user("anna"));
+    // Made by a clock that was ahead and did not know: the process had begun with it.
+    let ahead = later(at, 3 * 24 * HOUR);
+    let until = ahead.now.plus(2 * HOUR);
+    store.delete_all(&anna, ahead, Some(until)).await.unwrap();
+    let (before, login) = (sealed_of(Some(&anna), at), later(at, MILLISECOND));
+    let after = sealed_of(Some(&anna), login);
+    assert!(store.is_revoked(&after, login).await.unwrap());
+    let until = at.now.plus(2 * HOUR);
+    store.delete_all(&anna, at, Some(until)).await.unwrap();
+    assert!(store.is_revoked(&before, login).await.unwrap());
+    assert!(!store.is_revoked(&after, login).await.unwrap());
+    assert!(store.revoke_sealed(&after, login).await.unwrap());
+}
+
+pub(crate) async fn a_mark_made_while_the_wall_clock_was_ahead_bars_no_later_login(
+    store: &dyn SessionStore,
+) {
+    let (at, anna) = (present(), user("anna"));
+    let wrong = set_ahead(at, 3 * 24);
+    let (before, meanwhile) = (sealed_of(Some(&anna), at), sealed_of(Some(&anna), wrong));
+    let until = Some(wrong.now.plus(2 * HOUR));
+    store.delete_all(&anna, wrong, until).await.unwrap();
+    assert!(store.is_revoked(&before, wrong).await.unwrap());
+    assert!(store.is_revoked(&meanwhile, wrong).await.unwrap());
+
+    let right = later(at, MINUTE);
+    let login = sealed_of(Some(&anna), right);
+    sweep_all(store, right).await;
+    assert!(store.is_revoked(&before, right).await.unwrap());
+    assert!(!store.is_revoked(&login, right).await.unwrap());
+    // Logged out everywhere once more.
+    let until = Some(right.now.plus(2 * HOUR));
+    store.delete_all(&anna, right, until).await.unwrap();
+    let next = later(right, MILLISECOND);
+    assert!(store.is_revoked(&login, next).await.unwrap());
+    let login = sealed_of(Some(&anna), next);
+    assert!(!store.is_revoked(&login, next).await.unwrap());
+}
+
+pub(crate) async fn a_mark_made_while_the_wall_clock_was_behind_revokes_what_there_was(
+    store: &dyn SessionStore,
+) {
+    let (at, anna) = (present(), user("anna"));
+    let wrong = set_ahead(at, -3 * 24);
+    let until = Some(at.now.plus(2 * HOUR));
+    // Nor does it take away what an earlier mark has revoked.
+    store.delete_all(&anna, at, until).await.unwrap();
+    store.delete_all(&anna, wrong, until).await.unwrap();
+    let right = later(at, MINUTE);
+    let (before, login) = (sealed_of(Some(&anna), at), sealed_of(Some(&anna), right));
+    sweep_all(store, right).await;
+    assert!(store.is_revoked(&before, right).await.unwrap());
+    assert!(!store.is_revoked(&login, right).await.unwrap());
+}
+
+pub(crate) async fn a_mark_made_when_the_wall_clock_had_been_put_right_revokes_what_there_was(
+    store: &dyn SessionStore,
+) {
+    let (at, anna) = (present(), user("anna"));
+    // The machine booted in 1970: only the steady clock still shows that.
+    let ahead_by = at.now.as_millis();
+    let corrected = Moment { ahead_by, ..at };
+    let hour_old = sealed_of(Some(&anna), earlier(at, 59 * MINUTE));
+    let until = Some(at.now.plus(2 * HOUR));
+    store.delete_all(&anna, corrected, until).await.unwrap();
+    for seen in [
+        corrected,
+        later(corrected, MINUTE / 2),
+        later(at, MINUTE / 2),
+    ] {
+        assert!(store.is_revoked(&hour_old, seen).await.unwrap());
+    }
+    let login = sealed_of(Some(&anna), later(at, MILLISECOND));
+    assert!(!store.is_revoked(&login, later(at, MINUTE)).await.unwrap());
+}
+
 pub(crate) async fn revoke_sealed_says_whether_that_ended_it(store: &dyn SessionStore) {
     let (at, anna) = (present(), user("anna"));
     let (sealed, other) = (sealed_of(Some(&anna), at), sealed_of(Some(&anna), at));
@@ -774,6 +895,17 @@ pub(crate) async fn revoke_sealed_ends_none_that_was_over(store: &dyn SessionSto
     let last = earlier(deadline, MILLISECOND);
     assert!(!store.revoke_sealed(&one, deadline).await.unwrap());
     assert!(store.revoke_sealed(&other, last).await.unwrap());
+}
+
+pub(crate) async fn revoke_sealed_ends_one_that_is_over_by_the_wall_clock_alone(
+    store: &dyn SessionStore,
+) {
+    let at = present();
+    let (sealed, wrong) = (sealed_of(Some(&user("anna")), at), set_ahead(at, 8 * 24));
+    assert!(store.revoke_sealed(&sealed, wrong).await.unwrap());
+    assert!(!store.revoke_sealed(&sealed, wrong).await.unwrap());
+    sweep_all(store, wrong).await;
+    assert!(store.is_revoked(&sealed, later(at, MINUTE)).await.unwrap());
 }
 
 pub(crate) async fn a_revocation_is_kept_until_the_sealed_session_expires(

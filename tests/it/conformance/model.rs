@@ -4,34 +4,52 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use neptun_auth::session::{Moment, SealedSession, Session, SessionStore, Timestamp, User};
+use neptun_auth::session::{
+    CLOCK_SKEW, Moment, NotBefore, SealedSession, Session, SessionStore, User,
+};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 use proptest::{collection, option, prop_oneof};
 
 use super::Backend;
-use super::cases::{HOUR, MILLISECOND, MINUTE, fresh_id, present, sealed_of, session_of, user};
+use super::cases::{
+    HOUR, MILLISECOND, MINUTE, fresh_id, present, sealed_of, session_of, set_ahead, user,
+};
 
 const USERS: [&str; 3] = ["anna", "berta", "clara"];
 
 /// Longer than any history, and than any sealed session in it.
 const FOR_EVER: Duration = Duration::from_hours(24 * 3650);
 
+/// Further than any history goes: the present never comes to a mark that was ahead.
+const JUMP_HOURS: i64 = 24 * 365;
+
 #[derive(Clone, Debug)]
 enum Step {
-    Insert { user: Index, lifetime: Duration },
+    Insert {
+        user: Index,
+        lifetime: Duration,
+    },
     InsertAgain(Index),
     Find(Index),
     Touch(Index),
     Delete(Index),
     List(Index),
-    DeleteAll { user: Index, with_mark: bool },
+    DeleteAll {
+        user: Index,
+        with_mark: bool,
+    },
     RevokeSealed(Index),
     IsRevoked(Index),
     Sweep,
     Advance(Duration),
-    AdvanceToDeadline { session: Index, short_by: Duration },
+    AdvanceToDeadline {
+        session: Index,
+        short_by: Duration,
+    },
+    /// The wall clock jumps ahead, once, or if it is ahead, back.
+    Jump,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -53,6 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Advance(MILLISECOND)),
         2 => (index(), prop_oneof![Just(Duration::ZERO), Just(MILLISECOND)])
             .prop_map(|(session, short_by)| Step::AdvanceToDeadline { session, short_by }),
+        1 => Just(Step::Jump),
     ]
 }
 
@@ -60,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     kept: Vec<Session>,
     revoked: Vec<SealedSession>,
-    marks: Vec<(User, Timestamp)>,
+    marks: Vec<(User, NotBefore)>,
 }
 
 impl Model {
@@ -94,20 +113,26 @@ impl Model {
         let ended = self.list(user, at);
         self.kept.retain(|session| session.user != *user);
         if with_mark {
-            self.marks.push((user.clone(), at.now));
+            self.marks.push((user.clone(), NotBefore::at(at)));
         }
         ended
     }
 
-    fn is_revoked(&self, sealed: &SealedSession) -> bool {
-        let covers = |(user, not_before): &(User, Timestamp)| {
-            sealed.user.as_ref() == Some(user) && sealed.created_at <= *not_before
+    fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> bool {
+        let covers = |(user, not_before): &(User, NotBefore)| {
+            let was_ahead = not_before.wall > at.now.plus(CLOCK_SKEW);
+            let last = if was_ahead {
+                not_before.steady
+            } else {
+                not_before.wall
+            };
+            sealed.user.as_ref() == Some(user) && sealed.created_at <= last
         };
         self.revoked.contains(sealed) || self.marks.iter().any(covers)
     }
 
-    fn revoke_sealed(&mut self, sealed: &SealedSession) -> bool {
-        let ended = !self.is_revoked(sealed);
+    fn revoke_sealed(&mut self, sealed: &SealedSession, at: Moment) -> bool {
+        let ended = !self.is_revoked(sealed, at);
         if ended {
             self.revoked.push(sealed.clone());
         }
@@ -127,6 +152,7 @@ async fn run(store: &dyn SessionStore, idle_timeout: Option<Duration>, history: 
         idle_timeout,
         ..present()
     };
+    let mut jumps = [JUMP_HOURS, -JUMP_HOURS].into_iter();
     let users = USERS.map(user);
     let mut model = Model {
         kept: Vec::new(),
@@ -194,21 +220,22 @@ async fn run(store: &dyn SessionStore, idle_timeout: Option<Duration>, history: 
             Step::RevokeSealed(sealed) => {
                 let sealed = sealed.get(&seals);
                 let ended = store.revoke_sealed(sealed, at).await.unwrap();
-                assert_eq!(ended, model.revoke_sealed(sealed));
+                assert_eq!(ended, model.revoke_sealed(sealed, at));
             }
             Step::IsRevoked(sealed) => {
                 let sealed = sealed.get(&seals);
                 let revoked = store.is_revoked(sealed, at).await.unwrap();
-                assert_eq!(revoked, model.is_revoked(sealed));
+                assert_eq!(revoked, model.is_revoked(sealed, at));
             }
             Step::Sweep => store.sweep(at).await.unwrap(),
             Step::Advance(span) => at.now = at.now.plus(*span),
             Step::AdvanceToDeadline { session, short_by } => {
-                // Never backward: what is over may have been removed.
+                // Never backward by both clocks: what is over may have been removed.
                 if let Some(session) = model.find(session.get(&known), at) {
                     at.now = at.now.max(at.deadline(&session).minus(*short_by));
                 }
             }
+            Step::Jump => at = set_ahead(at, jumps.next().unwrap_or_default()),
         }
     }
 
@@ -222,7 +249,7 @@ async fn run(store: &dyn SessionStore, idle_timeout: Option<Duration>, history: 
     }
     for sealed in &seals {
         let revoked = store.is_revoked(sealed, at).await.unwrap();
-        assert_eq!(revoked, model.is_revoked(sealed));
+        assert_eq!(revoked, model.is_revoked(sealed, at));
     }
 }
 

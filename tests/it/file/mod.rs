@@ -18,6 +18,7 @@ use disk::Disk;
 
 const AT: Moment = Moment {
     now: Timestamp::from_millis(1_000),
+    ahead_by: 0,
     idle_timeout: None,
 };
 

@@ -35,6 +35,7 @@ async fn one_of_each(store: &RedisStore, token: &SessionToken) -> Result<(), Sto
     store.insert(session.clone(), at).await?;
     let idling = Moment {
         now: at.now.plus(Duration::from_mins(2)),
+        ahead_by: 0,
         idle_timeout: Some(Duration::from_mins(30)),
     };
     store.touch(&session.id, idling).await?;
@@ -110,11 +111,54 @@ async fn a_session_reads_as_documented_and_its_key_outlives_its_deadline_by_a_mi
     assert!((3_650_000..=3_660_000).contains(&left), "{left}");
     let idling = Moment {
         now: session.created_at.plus(Duration::from_mins(2)),
+        ahead_by: 0,
         idle_timeout: Some(Duration::from_mins(10)),
     };
     assert!(store.touch(&session.id, idling).await.unwrap());
     let left: i64 = ask(&server, &["PTTL", &key]).await;
     assert!((650_000..=660_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_shortens_the_time_of_no_key() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    let server = Server::start(Brand::Redis, &[]);
+    let store = connected(&server).await;
+    let (at, week) = (present(), Duration::from_hours(7 * 24));
+    let mut session = fresh_session("anna");
+    session.expires_at = session.created_at.plus(week);
+    store.insert(session.clone(), at).await.unwrap();
+    let sealed = SealedSession {
+        id: session.id,
+        user: None,
+        created_at: at.now,
+        expires_at: at.now.plus(week),
+    };
+    // The clock is six days ahead; then it has just been put right: the machine had booted in 1970.
+    let ahead = Moment {
+        now: at.now.plus(Duration::from_hours(6 * 24)),
+        ahead_by: 6 * DAY,
+        ..at
+    };
+    let put_right = Moment {
+        ahead_by: at.now.as_millis(),
+        ..at
+    };
+    for set in [put_right, ahead] {
+        let used = Moment {
+            now: set.now.plus(Duration::from_mins(2)),
+            ..set
+        };
+        let _: u32 = ask(&server, &["DEL", &format!("neptun-auth:r:{}", sealed.id)]).await;
+        assert!(store.revoke_sealed(&sealed, set).await.unwrap());
+        assert!(store.touch(&session.id, used).await.unwrap());
+        for kind in ["s", "r"] {
+            let key = format!("neptun-auth:{kind}:{}", session.id);
+            let left: i64 = ask(&server, &["PTTL", &key]).await;
+            let whole = 7 * DAY + 60_000;
+            assert!((whole - 180_000..=whole).contains(&left), "{kind} {left}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -157,6 +201,7 @@ async fn an_index_that_is_stale_is_not_believed_and_is_repaired() {
     let _: u32 = ask(&server, &["DEL", index]).await;
     let later = Moment {
         now: present().now.plus(Duration::from_mins(2)),
+        ahead_by: 0,
         idle_timeout: None,
     };
     assert!(store.touch(&live.id, later).await.unwrap());
@@ -180,6 +225,7 @@ async fn an_index_does_not_grow_with_sessions_that_are_gone() {
     assert!(size < 200, "{size} ids for one session");
     let expired = Moment {
         now: present().now.plus(Duration::from_hours(2)),
+        ahead_by: 0,
         idle_timeout: None,
     };
     let mut session = fresh_session("anna");

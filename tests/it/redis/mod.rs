@@ -60,6 +60,7 @@ async fn connected(server: &Server) -> Arc<RedisStore> {
 fn present() -> Moment {
     Moment {
         now: SystemClock.now(),
+        ahead_by: 0,
         idle_timeout: None,
     }
 }

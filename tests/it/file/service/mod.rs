@@ -90,6 +90,7 @@ fn a_start_with_many_sessions_is_quick() {
     runtime.block_on(async {
         let at = Moment {
             now,
+            ahead_by: 0,
             idle_timeout: None,
         };
         let store = FileStore::open(&path, config()).unwrap();
