@@ -3,8 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches as _;
-use neptun_auth::config::{Command, Config, Flags, reachable};
+use neptun_auth::config::{Command, Config, Flags, on_one_line, reachable};
 use neptun_auth::server::RunError;
 use neptun_auth::{healthcheck, http, server, telemetry};
 use tokio::runtime::Builder;
@@ -13,8 +12,13 @@ use tokio::runtime::Builder;
 const BAD_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
-    let matches = Flags::command_line().get_matches();
-    let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let (flags, matches) = match Flags::read() {
+        Ok(read) => read,
+        Err(misuse) => {
+            complain(&misuse);
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
     if let Some(Command::Healthcheck) = flags.command {
         return match flags.admin_address() {
             Ok(address) => finish(healthcheck::ask(reachable(address))),
@@ -69,5 +73,6 @@ fn finish<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
 
 /// For whoever started it.
 fn complain(problem: &dyn std::fmt::Display) {
-    telemetry::print(&format!("neptun-auth: {problem}\n"));
+    let line = on_one_line(&problem.to_string());
+    telemetry::print(&format!("neptun-auth: {line}\n"));
 }

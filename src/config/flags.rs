@@ -3,7 +3,10 @@
 //! Values are only collected here, never judged, so that all faults can be told at once and no
 //! parser's error message can print a secret. `clap` does the collecting and the `--help`.
 
-use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::names;
 
 /// Ends sessions, truthfully: the logout service of Neptun.
 ///
@@ -198,15 +201,33 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// The command line as it is read: a value may begin with a hyphen, so that `-1s` is judged
-    /// like any other and not taken for a flag.
-    #[must_use]
-    pub fn command_line() -> clap::Command {
-        Self::command().mut_args(|arg| match arg.get_action() {
-            ArgAction::Set | ArgAction::Append => arg.allow_hyphen_values(true),
-            _ => arg,
+    /// What the command line and the environment say, with what tells where each setting comes
+    /// from; or, in one line, what is wrong with the command line. Shows the help or the version
+    /// and ends the process if that is what was asked for.
+    pub fn read() -> Result<(Self, ArgMatches), String> {
+        let read = || {
+            let matches = command_line().try_get_matches()?;
+            Ok((Self::from_arg_matches(&matches)?, matches))
+        };
+        read().map_err(|error: clap::Error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            names::misuse(&Self::command(), &error)
         })
     }
+}
+
+/// The command line as it is read: a value may begin with a hyphen, so that `-1s` is judged like
+/// any other and not taken for a flag, and may hold any bytes, so that it is judged by its name.
+fn command_line() -> clap::Command {
+    let text = OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned());
+    Flags::command().mut_args(|arg| match arg.get_action() {
+        ArgAction::Set | ArgAction::Append => {
+            arg.allow_hyphen_values(true).value_parser(text.clone())
+        }
+        _ => arg,
+    })
 }
 
 /// What else the binary does.

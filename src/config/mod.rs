@@ -4,7 +4,9 @@
 //! docs are the `--help` text. [`Config`] is what it means. [`Flags::validate`] goes from one to
 //! the other and lists every fault in one run. Fills the parts' own plain structs; starts nothing.
 
+mod fault;
 mod flags;
+mod names;
 mod parse;
 mod validate;
 
@@ -13,9 +15,9 @@ use std::net::SocketAddr;
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 
+pub use fault::{Fault, on_one_line, variable_of};
 pub use flags::{Command, Flags};
 pub use parse::reachable;
-pub use validate::{Fault, variable_of};
 
 use crate::http::CookieSettings;
 use crate::server::Limits;
@@ -52,6 +54,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The settings that are not at their default, ready to be logged: secrets are redacted.
     pub changed: Vec<String>,
+    /// What is odd about the settings and no reason not to start.
+    pub warnings: Vec<String>,
 }
 
 /// How log lines look.

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use http::Uri;
 use tower_cookies::cookie::SameSite;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use url::Url;
 
 use super::LogFormat;
 
@@ -72,12 +72,15 @@ pub(super) fn redis_prefix(text: &str) -> Parsed<String> {
         .all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}');
     (legal && !text.is_empty())
         .then(|| text.to_owned())
-        .ok_or_else(|| {
-            format!(
-                "`{}` is not a prefix such as neptun-auth:",
-                text.escape_default()
-            )
-        })
+        .ok_or_else(|| format!("`{text}` is not a prefix such as neptun-auth:"))
+}
+
+/// Whether this is where a file is, and holds no user and password of a server.
+pub(super) fn is_path(text: &str) -> bool {
+    ["/", "./", "../"]
+        .iter()
+        .any(|begin| text.starts_with(begin))
+        && !text.contains('@')
 }
 
 /// A URL without the user and password it may hold, and without options, which may hold another.
@@ -117,7 +120,7 @@ pub(super) fn cookie_name(text: &str) -> Parsed<String> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (!text.is_empty() && text.bytes().all(token))
         .then(|| text.to_owned())
-        .ok_or_else(|| format!("`{}` is not a cookie name", text.escape_default()))
+        .ok_or_else(|| format!("`{text}` is not a cookie name"))
 }
 
 pub(super) fn cookie_path(text: &str) -> Parsed<String> {
@@ -125,7 +128,7 @@ pub(super) fn cookie_path(text: &str) -> Parsed<String> {
         text.starts_with('/') && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b';');
     legal
         .then(|| text.to_owned())
-        .ok_or_else(|| format!("`{}` is not a path such as /", text.escape_default()))
+        .ok_or_else(|| format!("`{text}` is not a path such as /"))
 }
 
 pub(super) fn cookie_domain(text: &str) -> Parsed<String> {
@@ -140,12 +143,7 @@ pub(super) fn cookie_domain(text: &str) -> Parsed<String> {
     text.split('.')
         .all(label)
         .then(|| text.to_ascii_lowercase())
-        .ok_or_else(|| {
-            format!(
-                "`{}` is not a domain such as example.com",
-                text.escape_default()
-            )
-        })
+        .ok_or_else(|| format!("`{text}` is not a domain such as example.com"))
 }
 
 pub(super) fn same_site(text: &str) -> Parsed<SameSite> {
@@ -165,35 +163,36 @@ pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
 pub(super) fn json_pointer(text: &str) -> Parsed<String> {
     text.starts_with('/')
         .then(|| text.to_owned())
-        .ok_or_else(|| {
-            format!(
-                "`{}` is not a JSON pointer such as /data/user/id",
-                text.escape_default()
-            )
-        })
+        .ok_or_else(|| format!("`{text}` is not a JSON pointer such as /data/user/id"))
 }
 
 /// An origin is compared byte for byte with what browsers send, so anything they never send is
 /// a mistake that would only show as a refused request.
 fn origin(text: &str) -> Parsed<String> {
-    let wrong = |why: &str| Err(format!("`{}` {why}", text.escape_default()));
-    let Some((scheme @ ("http" | "https"), host)) = text.split_once("://") else {
+    let wrong = |why: &str| Err(format!("`{text}` {why}"));
+    let url = Url::parse(text).ok();
+    let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
         return wrong("is not an origin such as https://app.example.com");
     };
-    let Ok(uri) = text.parse::<Uri>() else {
-        return wrong("is not an origin such as https://app.example.com");
-    };
-    if host.contains(['/', '?', '#', '@']) {
-        return wrong("has more than scheme, host and port; an origin has no path");
+    // A browser reads the address of a page the same way and sends what comes out.
+    let sent = url.origin().ascii_serialization();
+    if text != sent {
+        return wrong(&format!("is not as browsers send it, which is {sent}"));
     }
-    if text != text.to_ascii_lowercase() || host.ends_with('.') {
-        return wrong("is not as browsers send it: in lower case");
+    let host = url.host_str().unwrap_or_default();
+    if !host.starts_with('[') && !host.split('.').all(is_label) {
+        return wrong("names no host; give each origin by itself, without wildcards");
     }
-    let default_port = if scheme == "https" { 443 } else { 80 };
-    if host.ends_with(':') || uri.port_u16() == Some(default_port) {
-        return wrong("is not as browsers send it: without the default port");
+    if url.port() == Some(0) {
+        return wrong("has a port that no page comes from");
     }
     Ok(text.to_owned())
+}
+
+/// A part of a host's name as it can be looked up.
+fn is_label(label: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=63).contains(&label.len()) && label.bytes().all(is_legal)
 }
 
 pub(super) fn log_filter(text: &str) -> Parsed<Targets> {
@@ -240,6 +239,11 @@ mod tests {
             "https://a.example",
             "http://localhost:3000",
             "http://[::1]:8080",
+            "http://127.0.0.1",
+            "https://xn--bcher-kva.example",
+            "https://a_b.example:8443",
+            "https://1.example",
+            "http://a.example:443",
         ] {
             assert_eq!(origin(good).unwrap(), good);
         }
@@ -257,6 +261,41 @@ mod tests {
             "https://a.example?x",
             "https://a.example:",
             "https://a.example.",
+            "https://*.example.com",
+            "https://*",
+            "https://a.*",
+            "http://localhost:*",
+            "https://.example.com",
+            "https://a..example",
+            "https://..",
+            "https://a.example:99999",
+            "https://a.example:65536",
+            "https://a.example:0",
+            "https://a.example:08443",
+            "https://a.example:+1",
+            "https://a.example: 1",
+            "https:///a.example",
+            "https:a.example",
+            "https:\\\\a.example",
+            "https://a.example\\",
+            "https://a.example#x",
+            "https://a example",
+            "https://a%2eexample",
+            "https://b\u{fc}cher.example",
+            "https://a,b",
+            "https://127.1",
+            "https://127.0.0.01",
+            "https://2130706433",
+            "https://256.0.0.1",
+            "https://a.1",
+            "http://[0:0:0:0:0:0:0:1]",
+            "http://[::FFFF:1.2.3.4]",
+            "http://[::1%25lo]",
+            "http://::1",
+            "http://[]",
+            "https://a\n.example",
+            "file://",
+            "chrome-extension://abc",
         ] {
             assert!(origin(bad).is_err(), "{bad}");
         }

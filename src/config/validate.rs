@@ -1,6 +1,5 @@
 //! From what was said to what it means, with every fault in one run.
 
-use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -11,68 +10,35 @@ use clap::{ArgMatches, CommandFactory as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use tower_cookies::cookie::SameSite;
 
+use super::fault::{Fault, Faults, NUXT};
 use super::parse::{self, Parsed};
-use super::{Config, Flags};
+use super::{Config, Flags, names};
 use crate::http::CookieSettings;
 use crate::server::Limits;
 use crate::session::sealed::{Opener, WeakPassword};
 use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::{RedisConfig, RedisUrl, StoreConfig};
 
-/// What is wrong with one setting, in one line that names it.
-#[derive(Debug)]
-pub struct Fault {
-    flag: &'static str,
-    problem: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { flag, problem } = self;
-        write!(f, "--{flag} ({}): {problem}", variable_of(flag))
-    }
-}
-
-/// The environment variable of a flag.
-#[must_use]
-pub fn variable_of(flag: &str) -> String {
-    format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase())
-}
-
-/// Collects faults on the way; a setting with a fault has no value.
-#[derive(Default)]
-struct Faults(Vec<Fault>);
-
-impl Faults {
-    fn add(&mut self, flag: &'static str, problem: impl Into<String>) {
-        let problem = problem.into();
-        self.0.push(Fault { flag, problem });
-    }
-
-    fn check<T>(&mut self, flag: &'static str, parsed: Parsed<T>) -> Option<T> {
-        parsed.map_err(|problem| self.add(flag, problem)).ok()
-    }
-}
-
 impl Flags {
     /// The address of the admin listener, judged without the other settings.
     pub fn admin_address(&self) -> Result<SocketAddr, Fault> {
-        let flag = "admin-listen";
-        parse::address(&self.admin_listen).map_err(|problem| Fault { flag, problem })
+        let address = parse::address(&self.admin_listen);
+        address.map_err(|problem| Fault::new("admin-listen", problem))
     }
 
     /// What the settings mean, or everything that is wrong with them. `matches` tells which of
     /// them were given.
     pub fn validate(&self, matches: &ArgMatches) -> Result<Config, Vec<Fault>> {
-        let mut faults = Faults::default();
-        let config = self.read(&mut faults, matches);
+        let mut faults = Faults::of_texts(&Self::command(), matches);
+        let config = self.judge(&mut faults, matches);
+        let faults = faults.into_found();
         match config {
-            Some(config) if faults.0.is_empty() => Ok(config),
-            _ => Err(faults.0),
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults),
         }
     }
 
-    fn read(&self, faults: &mut Faults, matches: &ArgMatches) -> Option<Config> {
+    fn judge(&self, faults: &mut Faults, matches: &ArgMatches) -> Option<Config> {
         // Each is read before the first is needed, so that all faults are found.
         let listen = faults.check("listen", parse::address(&self.listen));
         let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
@@ -80,10 +46,14 @@ impl Flags {
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
         let limits = self.limits(faults);
+        let mut changed = changed(matches);
         let store_timeouts = store_timeout.zip(limits).map(|(timeout, limits)| {
             // What the store did not say in time is a 500 or 503; that must go out before the
             // request itself runs out of time.
-            let request = limits.request_timeout.mul_f64(0.8);
+            let request = limits.request_timeout * 4 / 5;
+            if timeout > request {
+                show_capped(&mut changed, request);
+            }
             let call = timeout.min(request);
             Timeouts { call, request }
         });
@@ -98,8 +68,10 @@ impl Flags {
         let log = faults.check("log", parse::log_filter(&self.log));
         let log_format = faults.check("log-format", parse::log_format(&self.log_format));
 
-        if let (Some(address), None) = (admin_listen, &admin_token)
+        let has_token = self.admin_token.is_some() || self.admin_token_file.is_some();
+        if let Some(address) = admin_listen
             && !address.ip().is_loopback()
+            && !has_token
         {
             let problem = format!(
                 "{address} can be reached from other machines; set --admin-token-file too, or \
@@ -125,7 +97,8 @@ impl Flags {
             limits: limits?,
             log: log?,
             log_format: log_format?,
-            changed: changed(matches),
+            changed,
+            warnings: names::unknown_variables(&Self::command()),
         })
     }
 
@@ -161,6 +134,9 @@ impl Flags {
         }
         // Its error says what is wrong with the address, and never shows the password.
         let url = self.store.parse::<RedisUrl>().map_err(|error| {
+            if parse::is_path(&self.store) {
+                return format!("for a file write file:{}", self.store);
+            }
             format!("use memory:, file:PATH or redis://HOST; as an address of Redis: {error}")
         });
         Some(StoreConfig::Redis(RedisConfig {
@@ -237,6 +213,7 @@ impl Flags {
             Err(WeakPassword::TooShort(position)) if by_file.contains(&position) => {
                 "sealed-password-file"
             }
+            Err(WeakPassword::TooShort(position)) if position >= by_file.end => NUXT,
             _ => "sealed-password",
         };
         let opener =
@@ -308,6 +285,13 @@ fn secret_from_file(path: &str) -> Parsed<SecretString> {
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// Shows the store's timeout as it is in force.
+fn show_capped(settings: &mut Vec<String>, cap: Duration) {
+    settings.retain(|setting| !setting.starts_with("store-timeout="));
+    let cap = humantime::format_duration(cap).to_string().replace(' ', "");
+    settings.push(format!("store-timeout={cap}(capped)"));
 }
 
 /// The settings that were given, as `flag=value`; of secrets only that they were.

@@ -34,6 +34,9 @@ const BACKLOG: u32 = 4096;
 /// that asks without reading pin 4 MB, and has the service fill them.
 const SYSTEM_BUFFER: u32 = 64 * 1024;
 
+/// The longest time that `TCP_USER_TIMEOUT` takes, some 25 days.
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// How long between two steps of the sweep for sessions that are over; a round of a store's
 /// steps takes about a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -227,7 +230,8 @@ fn listen(
         socket.set_keepalive(true)?;
         socket.set_send_buffer_size(SYSTEM_BUFFER)?;
         socket.set_recv_buffer_size(SYSTEM_BUFFER)?;
-        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(limits.request_timeout))?;
+        let given_up_after = limits.request_timeout.min(LONGEST_USER_TIMEOUT);
+        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(given_up_after))?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -251,6 +255,9 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
         settings = config.changed.join(" "),
         "neptun-auth is up"
     );
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     if let Some(warning) = config.store.warning() {
         tracing::warn!("{warning}");
     }

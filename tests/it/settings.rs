@@ -1,13 +1,25 @@
 //! Settings: flags, environment, files, faults, and the README's table of them.
 
+use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
+
+use clap::CommandFactory as _;
+use neptun_auth::config::Flags;
 
 use crate::support::service::{binary, run_to_end};
-use crate::support::{Ask, Service};
+use crate::support::{ADMIN_TOKEN, Ask, Service};
 
 /// Starts with `args`, which must fail; what it said, a line each.
 fn refusal(args: &[&str], code: i32) -> Vec<String> {
-    let output = run_to_end(args);
+    let mut command = binary();
+    command.args(args);
+    refused(command, code)
+}
+
+fn refused(mut command: Command, code: i32) -> Vec<String> {
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     said.lines().map(str::to_owned).collect()
@@ -332,7 +344,260 @@ fn the_webs_apps_own_variable_is_named_when_its_password_is_weak() {
 fn a_secret_given_by_flag_wins_over_a_file_named_in_the_environment() {
     let mut command = binary();
     command.env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", "/does/not/exist");
-    command.args(["--admin-token", crate::support::ADMIN_TOKEN]);
+    command.args(["--admin-token", ADMIN_TOKEN]);
     let service = Service::spawn(command);
     assert_eq!(service.token_of("42").len(), 43);
+}
+
+/// Every setting: its flag, its variable, and how a fault names it.
+fn settings() -> Vec<(String, OsString, String)> {
+    let command = Flags::command();
+    let with_variables = command.get_arguments().filter_map(|arg| {
+        let (flag, variable) = (arg.get_long()?.to_owned(), arg.get_env()?.to_owned());
+        let name = match variable.to_str()? {
+            "NUXT_SESSION_PASSWORD" => "neptun-auth: NUXT_SESSION_PASSWORD: ".to_owned(),
+            variable => format!("neptun-auth: --{flag} ({variable}): "),
+        };
+        Some((flag, variable, name))
+    });
+    with_variables.collect()
+}
+
+fn bytes(bytes: &[u8]) -> OsString {
+    OsStr::from_bytes(bytes).to_owned()
+}
+
+#[test]
+fn a_text_that_can_be_no_setting_is_one_line_whichever_setting_it_is_of() {
+    let not_text = "is not UTF-8 text";
+    let line_break = "ends with a line break, which is no part of it: take the CR or LF away";
+    for (flag, variable, name) in settings() {
+        for (value, problem) in [
+            (&b"a-secret-\xff"[..], not_text),
+            (b"a-secret\n", line_break),
+            (b"a-secret\r", line_break),
+            (b"1s\r\n", line_break),
+        ] {
+            if problem == line_break && flag == "nuxt-session-password" {
+                continue;
+            }
+            let expected = [format!("{name}{problem}")];
+            let mut by_flag = binary();
+            by_flag.arg(bytes(&[format!("--{flag}=").as_bytes(), value].concat()));
+            assert_eq!(refused(by_flag, 2), expected);
+            let mut by_variable = binary();
+            by_variable.env(&variable, bytes(value));
+            assert_eq!(refused(by_variable, 2), expected);
+        }
+    }
+}
+
+#[test]
+fn the_web_apps_password_may_end_with_a_line_break() {
+    let mut command = binary();
+    command.env(
+        "NUXT_SESSION_PASSWORD",
+        "a-password-of-at-least-32-characters\n",
+    );
+    Service::spawn(command);
+}
+
+#[test]
+fn what_would_upset_a_terminal_is_escaped_and_a_fault_stays_one_line() {
+    for (flag, value) in [
+        (
+            "--cookie-name",
+            "a\nb\u{1b}[31m\u{202e}\u{7f}\u{9b}\u{2028}",
+        ),
+        ("--log-format", "\rx"),
+        ("--session-ttl", "1\n2"),
+        ("--listen", "\u{1b}]0;x\u{7}:80"),
+        ("--store", "redis://a\nb:x"),
+        ("--admin-token-file", "/no\n/such/file"),
+    ] {
+        let said = refusal(&[flag, value], 2);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with(&format!("neptun-auth: {flag} ")));
+        let is_odd = |c: char| c.is_control() || "\u{202e}\u{2028}".contains(c);
+        assert!(!said[0].contains(is_odd), "{said:?}");
+    }
+    let said = refusal(&["--no-such\n-flag\u{1b}"], 2);
+    assert!(
+        said.len() == 1 && said[0].contains(r"--no-such\n-flag\u{1b}: "),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_misused_command_line_is_one_line_that_says_what_was_meant() {
+    let cases: [(&[&str], &str); 10] = [
+        (
+            &["--lisen", "x"],
+            "--lisen: no such flag; the nearest is --listen",
+        ),
+        (
+            &["--admin-tokne=hunter2"],
+            "--admin-tokne: no such flag; the nearest is --admin-token",
+        ),
+        (
+            &["--ttl=1h"],
+            "--ttl: no such flag; the nearest is --session-ttl",
+        ),
+        (
+            &["--log_format=json"],
+            "--log_format: no such flag; the nearest is --log-format",
+        ),
+        (
+            &["--listen"],
+            "--listen (NEPTUN_AUTH_LISTEN): a value is missing",
+        ),
+        (
+            &["--log=info", "--log=warn"],
+            "--log (NEPTUN_AUTH_LOG): given twice",
+        ),
+        (
+            &["helthcheck"],
+            "helthcheck: neither a flag nor a command; commands: healthcheck",
+        ),
+        (
+            &["-p", "80"],
+            "-p: neither a flag nor a command; commands: healthcheck",
+        ),
+        (
+            &["healthcheck", "x"],
+            "x: neither a flag nor a command; commands: healthcheck",
+        ),
+        (
+            &["healthcheck", "--log=info"],
+            "--log: give it before the command",
+        ),
+    ];
+    for (args, said) in cases {
+        assert_eq!(refusal(args, 2), [format!("neptun-auth: {said}")]);
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_warned_of_unless_kubernetes_made_it() {
+    let mut command = binary();
+    for name in [
+        "NEPTUN_AUTH_ALOWED_ORIGINS",
+        "NEPTUN_AUTH_TTL",
+        "NEPTUN_AUTH_LISTEN_PORT",
+        "NEPTUN_AUTH_NUXT_SESSION_PASSWORD",
+    ] {
+        command.env(name, "x");
+    }
+    command.env(bytes(b"NEPTUN_AUTH_LOG\xff"), "x");
+    for (name, value) in [
+        ("NEPTUN_AUTH_SERVICE_HOST", "10.0.0.1"),
+        ("NEPTUN_AUTH_SERVICE_PORT", "8080"),
+        ("NEPTUN_AUTH_SERVICE_PORT_HTTP", "8080"),
+        ("NEPTUN_AUTH_PORT", "tcp://10.0.0.1:8080"),
+        ("NEPTUN_AUTH_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("NEPTUN_AUTH_PORT_8080_TCP_PROTO", "tcp"),
+        ("NEPTUN_AUTH_PORT_8080_TCP_PORT", "8080"),
+        ("NEPTUN_AUTH_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("NEPTUN_AUTH_ADMIN_SERVICE_HOST", "10.0.0.2"),
+        ("NEPTUN_AUTH_ADMIN_SERVICE_PORT_HTTP", "8081"),
+        ("NEPTUN_AUTH_ADMIN_PORT", "tcp://10.0.0.2:8081"),
+        ("NEPTUN_AUTH_ADMIN_PORT_8081_TCP_ADDR", "10.0.0.2"),
+        ("NEPTUN_AUTH_LOG", "info"),
+        ("NEPTUN_AUTHOR", "x"),
+    ] {
+        command.env(name, value);
+    }
+    let (_, log) = Service::spawn(command).stop();
+    let messages = log.iter().map(|line| message_of(line));
+    let warnings: Vec<String> = messages
+        .filter(|said| said.contains("no setting"))
+        .collect();
+    let expected = [
+        ("NEPTUN_AUTH_ALOWED_ORIGINS", "NEPTUN_AUTH_ALLOWED_ORIGINS"),
+        ("NEPTUN_AUTH_LISTEN_PORT", "NEPTUN_AUTH_LISTEN"),
+        ("NEPTUN_AUTH_LOG\u{fffd}", "NEPTUN_AUTH_LOG"),
+        (
+            "NEPTUN_AUTH_NUXT_SESSION_PASSWORD",
+            "NEPTUN_AUTH_SEALED_PASSWORD",
+        ),
+        ("NEPTUN_AUTH_TTL", "NEPTUN_AUTH_SESSION_TTL"),
+    ];
+    let expected =
+        expected.map(|(name, nearest)| format!("{name} is no setting; the nearest is {nearest}"));
+    assert_eq!(warnings, expected);
+}
+
+fn message_of(line: &str) -> String {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_token_that_is_given_by_value_and_by_file_in_the_same_way_is_a_fault() {
+    let expected = "neptun-auth: --admin-token (NEPTUN_AUTH_ADMIN_TOKEN): given twice, by value \
+                    and by file; give the file alone";
+    let open = "--admin-listen=0.0.0.0:0";
+    let by_flags = [
+        "--admin-token",
+        ADMIN_TOKEN,
+        "--admin-token-file=/dev/null",
+        open,
+    ];
+    assert_eq!(refusal(&by_flags, 2), [expected]);
+    let mut by_variables = binary();
+    by_variables.env("NEPTUN_AUTH_ADMIN_TOKEN", ADMIN_TOKEN);
+    by_variables.env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", "/dev/null");
+    assert_eq!(refused(by_variables, 2), [expected]);
+}
+
+#[test]
+fn one_cause_is_one_line() {
+    let file = "--admin-token-file=/does/not/exist";
+    for open in ["--admin-listen=0.0.0.0:0", "--admin-listen=[::]:0"] {
+        let said = refusal(&[open, file], 2);
+        assert!(
+            said.len() == 1 && said[0].contains("--admin-token-file "),
+            "{said:?}"
+        );
+        let said = refusal(&[open, "--admin-token=short"], 2);
+        assert!(
+            said.len() == 1 && said[0].contains("--admin-token "),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_store_timeout_above_its_cap_is_shown_as_capped() {
+    for (args, shown) in [
+        (&["--store-timeout=9s"][..], "store-timeout=8s(capped)"),
+        (&["--request-timeout=1s"], "store-timeout=800ms(capped)"),
+        (&["--store-timeout=8s"], "store-timeout=8s"),
+    ] {
+        let (_, log) = Service::with(args).stop();
+        let up: serde_json::Value = serde_json::from_str(&log[0]).unwrap();
+        let settings = up["settings"].as_str().unwrap().split(' ');
+        let mut shown_as = settings.filter(|setting| setting.starts_with("store-timeout"));
+        assert_eq!(shown_as.next(), Some(shown), "{up}");
+        assert_eq!(shown_as.next(), None, "{up}");
+    }
+}
+
+#[test]
+fn a_request_may_take_as_long_as_anybody_wants() {
+    for timeout in ["25d", "36500d"] {
+        let service = Service::with(&["--request-timeout", timeout, "--header-timeout", timeout]);
+        assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+    }
+}
+
+#[test]
+fn a_path_for_a_store_is_told_how_files_are_written() {
+    for path in ["/tmp/x", "./x", "../x/y"] {
+        let expected =
+            format!("neptun-auth: --store (NEPTUN_AUTH_STORE): for a file write file:{path}");
+        assert_eq!(refusal(&["--store", path], 2), [expected]);
+    }
+    let said = refusal(&["--store=//user:hunter2@redis/0"], 2);
+    assert!(!said[0].contains("hunter2"), "{said:?}");
 }
