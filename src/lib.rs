@@ -30,8 +30,9 @@
 //! http     -> session, metrics, deadline, rate_limit, task
 //! store    -> session, metrics, deadline, rate_limit
 //! session  -> deadline, rate_limit, task
-//! metrics, deadline, rate_limit, task, healthcheck -> nothing of ours
-//! telemetry -> how the config says that log lines look, the session's clock
+//! task     -> rate_limit
+//! metrics, deadline, rate_limit, healthcheck -> nothing of ours
+//! telemetry -> how the config says that log lines look, the session's clock, rate_limit
 //! ```
 //!
 //! `http` and `store` never name each other, and only `store::open` knows which backends there

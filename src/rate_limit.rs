@@ -5,6 +5,7 @@
 //! seconds are over, and [`tell_now`] at the end of the service. So the counts of all lines about
 //! a thing add up to how often it happened.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,6 +85,27 @@ impl RateLimit {
 impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RateLimit")
+    }
+}
+
+/// One for each of several things that are told apart. They must be few, and no client's choice.
+pub(crate) struct RateLimits<K>(Mutex<BTreeMap<K, RateLimit>>);
+
+impl<K: Ord> RateLimits<K> {
+    /// For things of which none has happened yet.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// That of one thing.
+    pub(crate) fn of(&self, thing: K) -> RateLimit {
+        self.0.lock().entry(thing).or_default().clone()
+    }
+}
+
+impl<K> fmt::Debug for RateLimits<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RateLimits")
     }
 }
 

@@ -1,6 +1,7 @@
 //! A request's id and trace, which are told by its headers and said in every log line, and work
 //! that outlives the request.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,19 +11,27 @@ use axum::response::IntoResponse as _;
 
 use super::error::ApiError;
 use crate::session::put_hex;
-use crate::task::{self, RequestContext, TraceParent};
+use crate::task::{self, RequestContext, RequestLimits, TraceParent};
 
 /// The header that carries a request's id, both ways.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The context of the request with these headers: the caller's request id if it sent a sane one
+/// The context of a request with these headers: the caller's request id if it sent a sane one
 /// (1 to 128 visible ASCII characters), else a new one; and the caller's trace, if it sent one.
-pub(super) fn context_of(headers: &HeaderMap) -> RequestContext {
+pub(super) fn context_of(
+    headers: &HeaderMap,
+    peer: IpAddr,
+    limits: &'static RequestLimits,
+) -> RequestContext {
     let sane = headers.get(X_REQUEST_ID).filter(|id| {
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
-    let id = sane.cloned().unwrap_or_else(fresh_id);
-    RequestContext::new(id, TraceParent::of(headers))
+    RequestContext {
+        id: sane.cloned().unwrap_or_else(fresh_id),
+        parent: TraceParent::of(headers),
+        peer,
+        limits,
+    }
 }
 
 /// Runs `work` to its end even if the request that asked for it is abandoned. Then its failure is

@@ -8,6 +8,7 @@
     reason = "an `async fn` keeps its arguments twice, and what it keeps is copied with each request"
 )]
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,10 +28,10 @@ use tower::ServiceExt as _;
 use super::context::{X_REQUEST_ID, context_of, fresh_id};
 use super::error::ApiError;
 use super::route::Route;
-use super::{App, Draining, HttpService, Routes, host};
+use super::{App, Draining, HttpService, Inner, Routes, host};
 use crate::deadline::within;
 use crate::metrics::{CANCELLED, Metrics};
-use crate::task::RequestContext;
+use crate::task::RequestLimits;
 
 /// Longest request target that is looked at, in bytes.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
@@ -42,6 +43,7 @@ pub(super) struct Edge<S> {
     metrics: Arc<Metrics>,
     /// Whether answers depend on the caller's origin and cookie.
     varies: bool,
+    limits: &'static RequestLimits,
 }
 
 impl<S> Edge<S> {
@@ -51,24 +53,29 @@ impl<S> Edge<S> {
             draining: app.0.draining.clone(),
             metrics: Arc::clone(&app.0.metrics),
             varies,
+            limits: Box::leak(Box::new(RequestLimits::new())),
         }
     }
 }
 
 impl<S, B> HttpService<B> for Edge<S>
 where
-    S: HttpService<Body>,
+    S: Inner,
     B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    fn answer(&self, request: axum::http::Request<B>) -> impl Future<Output = Response> {
+    fn answer(
+        &self,
+        request: axum::http::Request<B>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Response> {
         async move {
             let request = request.map(Body::new);
             let mut counted = Counted::begin(&request, &self.metrics);
-            let context = context_of(request.headers());
+            let context = context_of(request.headers(), peer, self.limits);
             let answer = pin!(self.routes.answer(request));
             let (mut response, context) = context.scope(answer).await;
             counted.end(response.status());
-            let id = context.map_or_else(fresh_id, RequestContext::into_id);
+            let id = context.map_or_else(fresh_id, |context| context.id);
             self.complete(&mut response, id);
             response
         }
@@ -161,7 +168,7 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: Routes> HttpService<Body> for Guarded<S> {
+impl<S: Routes> Inner for Guarded<S> {
     fn answer(&self, request: Request) -> impl Future<Output = Response> {
         async move {
             if let Err(refusal) = admissible(&request) {

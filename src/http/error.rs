@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::json::json;
 use crate::session::{IssueError, StoreError, StoreErrorKind};
+use crate::task;
 
 /// What was being done when the store failed; decides what "failed" means to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,23 +148,50 @@ impl ApiError {
         Some((name, HeaderValue::from_static(value)))
     }
 
-    /// The cause to log, for the answers that are this side's fault.
-    fn cause(&self) -> Option<&(dyn Error + 'static)> {
+    /// Logs what is this side's fault, and what only its operator can mend.
+    fn log(&self) {
         match self {
-            Self::NotReady(error) | Self::Store(_, error) => Some(error),
-            Self::NoRandomness(error) => Some(error),
-            _ => None,
+            Self::Store(operation, error) => {
+                self.log_fault(operation.as_str(), error.class(), error);
+            }
+            Self::NotReady(error) => self.log_fault("ready", error.class(), error),
+            Self::NoRandomness(error) => self.log_fault("issue", "internal", error),
+            Self::AdminTokenMissing | Self::AdminTokenWrong | Self::ForeignHost => {
+                self.log_refusal();
+            }
+            _ => {}
         }
     }
 
-    fn log(&self, status: StatusCode, sentence: &str) {
-        let Some(cause) = self.cause() else { return };
-        let class = match self {
-            Self::NotReady(error) | Self::Store(_, error) => error.class(),
-            _ => "internal",
-        };
+    fn log_fault(&self, operation: &'static str, class: &'static str, cause: &dyn Error) {
+        let (status, sentence) = self.answer();
         let status = status.as_u16();
-        tracing::error!(status, class, cause = chain(cause), "{sentence}");
+        task::rate_limit(operation, class).note(|| {
+            let cause = chain(cause);
+            move |times| tracing::error!(status, operation, class, times, cause, "{sentence}")
+        });
+    }
+
+    fn log_refusal(&self) {
+        let (status, sentence) = self.answer();
+        let status = status.as_u16();
+        task::rate_limit("admin", sentence).note(|| {
+            let peer = task::peer().map(|peer| peer.to_string());
+            let peer = peer.unwrap_or_default();
+            move |times| tracing::warn!(status, peer, times, "{sentence}")
+        });
+    }
+}
+
+impl Operation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::Check => "check",
+            Self::Issue => "issue",
+            Self::List => "list",
+            Self::Revoke => "revoke",
+        }
     }
 }
 
@@ -192,7 +220,7 @@ fn sentence_for_body(status: StatusCode) -> &'static str {
     }
 }
 
-fn chain(error: &(dyn Error + 'static)) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -235,8 +263,8 @@ impl Envelope {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, sentence) = self.answer();
-        self.log(status, sentence);
+        let (status, _) = self.answer();
+        self.log();
         json(status, self.header(), &Envelope::of(status, self.message()))
     }
 }

@@ -22,7 +22,7 @@ mod refusal;
 mod route;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -108,8 +108,17 @@ impl App {
 
 /// What a listener serves: it answers every request, whatever happens.
 pub trait HttpService<B>: Send + Sync + 'static {
-    /// The answer to `request`.
-    fn answer(&self, request: axum::http::Request<B>) -> impl Future<Output = Response> + Send;
+    /// The answer to `request`, which `peer` has sent.
+    fn answer(
+        &self,
+        request: axum::http::Request<B>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Response> + Send;
+}
+
+/// What stands behind the edge, in front of the routes.
+trait Inner: Send + Sync + 'static {
+    fn answer(&self, request: Request) -> impl Future<Output = Response> + Send;
 }
 
 /// What stands behind the edge: routes, and what guards them.

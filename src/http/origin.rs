@@ -7,10 +7,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
@@ -18,9 +17,13 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, CorsLayer};
 use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError};
 
-use super::HttpService;
+use super::Inner;
 use super::context::X_REQUEST_ID;
 use super::error::ApiError;
+use crate::task;
+
+/// How much of a refused origin is logged, in bytes: a host's name has at most 253.
+const MOST_OF_AN_ORIGIN: usize = 300;
 
 /// An origin in `--allowed-origins` that no header can carry; `config` lets none through.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +91,17 @@ impl<S> Shared<S> {
     }
 }
 
-impl<S: HttpService<Body>> HttpService<Body> for Shared<S> {
+impl<S: Inner> Inner for Shared<S> {
     fn answer(&self, request: Request) -> impl Future<Output = Response> {
         if !self.is_for_a_page(&request) {
-            return Either::Left(self.routes.answer(request));
+            let origin = request.headers().get(ORIGIN).cloned();
+            let is_preflight = origin.is_some() && request.method() == Method::OPTIONS;
+            let answer = self.routes.answer(request);
+            return Either::Left(answer.inspect(move |answer| {
+                if answer.status() == StatusCode::FORBIDDEN || is_preflight {
+                    log_refusal(origin.as_ref(), answer.status());
+                }
+            }));
         }
         let routes = service_fn(async |request| Ok(self.routes.answer(request).await));
         let answered = self.cors.layer(routes).oneshot(request);
@@ -101,10 +111,31 @@ impl<S: HttpService<Body>> HttpService<Body> for Shared<S> {
     }
 }
 
+/// Says that a page of this origin asked, or some page whose browser does not name its origin.
+fn log_refusal(origin: Option<&HeaderValue>, status: StatusCode) {
+    let status = status.as_u16();
+    task::rate_limit("origin", "refused").note(|| {
+        let origin = origin.map_or(&[][..], HeaderValue::as_bytes);
+        let origin = &origin[..origin.len().min(MOST_OF_AN_ORIGIN)];
+        let origin = origin.escape_ascii().to_string();
+        let peer = task::peer().map(|peer| peer.to_string());
+        let peer = peer.unwrap_or_default();
+        move |times| {
+            tracing::warn!(
+                status,
+                origin,
+                peer,
+                times,
+                "a page was refused: its origin is not in allowed-origins"
+            );
+        }
+    });
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use axum::http::StatusCode;
+    use axum::body::Body;
     use axum::http::header::HOST;
     use proptest::collection::vec;
     use proptest::prelude::*;

@@ -44,7 +44,8 @@ pub enum StoreOperation {
     Ready,
 }
 
-const STORE_OPERATIONS: [&str; 10] = [
+/// Their names.
+pub const STORE_OPERATIONS: [&str; 10] = [
     "insert",
     "find",
     "touch",
@@ -56,6 +57,14 @@ const STORE_OPERATIONS: [&str; 10] = [
     "sweep",
     "ready",
 ];
+
+impl StoreOperation {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        STORE_OPERATIONS[self as usize]
+    }
+}
 
 /// How a logout ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

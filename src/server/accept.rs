@@ -1,6 +1,7 @@
 //! The accept loop of a listener: takes connections in up to its cap, and closes down in order.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,7 +83,7 @@ where
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _peer)) => house.take_in(stream),
+            Ok((stream, peer)) => house.take_in(stream, peer),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 out_of_descriptors.note(|| {
@@ -121,17 +122,18 @@ struct House<S> {
 }
 
 impl<S: HttpService<Incoming>> House<S> {
-    fn take_in(&mut self, stream: TcpStream) {
+    fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             return self.turn_away(stream);
         };
         let service = Arc::clone(&self.service);
+        let peer = peer.ip().to_canonical();
         let (limits, shutdown) = (self.limits, self.shutdown.clone());
         let cut = Arc::clone(&self.cut);
         let counted = self.counts.opened();
         // Made inside: a future that is moved into another takes its room twice.
         tokio::spawn(async move {
-            if converse(stream, service, limits, shutdown).await {
+            if converse(stream, peer, service, limits, shutdown).await {
                 cut.fetch_add(1, Ordering::SeqCst);
             }
             drop((place, counted));
@@ -168,9 +170,9 @@ impl<S: HttpService<Incoming>> House<S> {
         let listener = listener.into_std()?;
         loop {
             match listener.accept() {
-                Ok((stream, _peer)) => {
+                Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
-                    self.take_in(TcpStream::from_std(stream)?);
+                    self.take_in(TcpStream::from_std(stream)?, peer);
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),

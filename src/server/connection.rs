@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,7 @@ enum End {
 /// Serves one connection. Answers whether it was cut while a request was being answered.
 pub(super) async fn converse<S>(
     mut stream: TcpStream,
+    peer: IpAddr,
     service: Arc<S>,
     limits: Limits,
     mut shutdown: Shutdown,
@@ -70,7 +72,16 @@ where
             }
         }
         let mut watched = Watched::new(&mut stream, &watch, std::mem::take(&mut left_over));
-        match serve_requests(&mut watched, &*service, &watch, &limits, &mut shutdown).await {
+        match serve_requests(
+            &mut watched,
+            peer,
+            &*service,
+            &watch,
+            &limits,
+            &mut shutdown,
+        )
+        .await
+        {
             End::Said => {
                 tokio::select! {
                     () = see_off(stream) => {}
@@ -91,6 +102,7 @@ where
 /// its hands, and rests without. What hyper has read and not used goes along: it begins a head.
 async fn serve_requests<S>(
     stream: &mut Watched<'_>,
+    peer: IpAddr,
     service: &S,
     watch: &Watch,
     limits: &Limits,
@@ -106,7 +118,7 @@ where
                 // Who asks much at once lets the others go first.
                 tokio::task::yield_now().await;
             }
-            let answer = service.answer(request).await;
+            let answer = service.answer(request, peer).await;
             watch.enter(Phase::Answer);
             Ok::<_, Infallible>(answer)
         }

@@ -21,7 +21,7 @@ pub use shutdown::Shutdown;
 use crate::config::{Config, variable_of};
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
-use crate::rate_limit;
+use crate::rate_limit::{self, RateLimits};
 use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, WatchedClock};
 use crate::store;
 use crate::task;
@@ -276,13 +276,20 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
 async fn sweep_for_ever(sessions: Arc<SessionManager>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let limits = RateLimits::new();
     loop {
         ticks.tick().await;
         if let Err(error) = sessions.sweep().await {
-            tracing::warn!(
-                class = error.class(),
-                "sessions that are over were not swept: {error}"
-            );
+            let class = error.class();
+            limits.of(class).note(|| {
+                move |times| {
+                    tracing::warn!(
+                        class,
+                        times,
+                        "sessions that are over were not swept: {error}"
+                    );
+                }
+            });
         }
     }
 }

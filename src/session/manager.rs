@@ -19,7 +19,7 @@ use super::{
     SessionToken, StoreError, Timestamp, User,
 };
 use crate::deadline::within;
-use crate::task::to_the_end;
+use crate::task::{self, to_the_end};
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
@@ -225,8 +225,12 @@ impl SessionManager {
             // The store has just said that the session is live. That it cannot take a write
             // (a full disk, a full Redis) is no reason to turn a logged-in user away.
             Err(error) => {
-                let class = error.class();
-                tracing::warn!(session = %id, class, "last use not recorded: {error}");
+                let (class, id) = (error.class(), *id);
+                task::rate_limit("touch", class).note(|| {
+                    move |times| {
+                        tracing::warn!(session = %id, class, times, "last use not recorded: {error}");
+                    }
+                });
                 Ok(Some(session))
             }
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use super::outages::Outages;
 use crate::deadline::within;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::session::{
@@ -18,11 +19,12 @@ use crate::session::{
     User,
 };
 
-/// A store whose calls end in time and are counted.
+/// A store whose calls end in time and are counted, and which says when it works again.
 pub struct Instrumented<S> {
     inner: S,
     timeout: Duration,
     metrics: Arc<Metrics>,
+    outages: Outages,
 }
 
 impl<S> Instrumented<S> {
@@ -32,6 +34,7 @@ impl<S> Instrumented<S> {
             inner,
             timeout,
             metrics,
+            outages: Outages::new(),
         }
     }
 
@@ -66,6 +69,7 @@ impl<S> Instrumented<S> {
     fn count<T>(&self, operation: StoreOperation, outcome: &Result<T, StoreError>, begun: Instant) {
         let failure = outcome.as_ref().err().map(StoreError::class);
         self.metrics.store_call(operation, failure, begun.elapsed());
+        self.outages.note(operation, failure);
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod file;
 mod instrumented;
 mod memory;
+mod outages;
 pub mod redis;
 
 use std::fmt;

@@ -1,5 +1,5 @@
 //! Work that is done to its end whoever stops waiting for it, and what its log lines say of the
-//! request that it belongs to.
+//! request that it belongs to, and how often.
 //!
 //! What is known of a request travels with the task and not in a tracing span, because a span
 //! costs an allocation and a lock per request while hardly any request writes a line.
@@ -7,6 +7,7 @@
 mod trace;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
@@ -17,34 +18,48 @@ use tokio::sync::watch;
 
 pub(crate) use trace::TraceParent;
 
+use crate::rate_limit::{RateLimit, RateLimits};
+
 tokio::task_local! {
     static CURRENT: RequestContext;
 }
 
-/// What every log line of a request says about it.
+/// The limits of the lines that requests to one listener may cause: by what was asked for, and what
+/// came of it.
+pub(crate) type RequestLimits = RateLimits<(&'static str, &'static str)>;
+
+/// What every log line of a request says about it, and what some do.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
-    id: HeaderValue,
-    parent: Option<TraceParent>,
+    pub(crate) id: HeaderValue,
+    /// The trace that it is part of.
+    pub(crate) parent: Option<TraceParent>,
+    /// Who sent it: a client, or a proxy.
+    pub(crate) peer: IpAddr,
+    /// Of its listener, which lives as long as the process: nothing is counted for each request.
+    pub(crate) limits: &'static RequestLimits,
 }
 
 impl RequestContext {
-    /// Of the request with this id, which is part of this trace.
-    pub(crate) const fn new(id: HeaderValue, parent: Option<TraceParent>) -> Self {
-        Self { id, parent }
-    }
-
-    /// The request's id.
-    pub(crate) fn into_id(self) -> HeaderValue {
-        self.id
-    }
-
     /// Runs `work` as part of this request, and hands the context back.
     pub(crate) async fn scope<F: Future>(self, work: Pin<&mut F>) -> (F::Output, Option<Self>) {
         let mut scoped = pin!(CURRENT.scope(self, work));
         let output = scoped.as_mut().await;
         (output, scoped.take_value())
     }
+}
+
+/// Who sent the current request.
+pub(crate) fn peer() -> Option<IpAddr> {
+    CURRENT.try_with(|context| context.peer).ok()
+}
+
+/// The limit of the lines about this outcome of this operation, for the current request and others
+/// to its listener.
+pub(crate) fn rate_limit(operation: &'static str, outcome: &'static str) -> RateLimit {
+    static OUTSIDE: RequestLimits = RequestLimits::new();
+    let limits = CURRENT.try_with(|context| context.limits);
+    limits.unwrap_or(&OUTSIDE).of((operation, outcome))
 }
 
 /// Hands `name` and value of what is known of the current request to `field`; for log lines.

@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub use sink::{FlushAtEnd, flush, flush_until, lines_lost, print};
 
 use crate::config::LogFormat;
+use crate::rate_limit::RateLimits;
 use line::{Lines, Shape};
 use sink::Sink;
 
@@ -49,10 +50,14 @@ pub fn start(
         .with(lines)
         .init();
 
-    panic::set_hook(Box::new(|info| {
+    // A request that panics may come again and again. By place, of which there are few.
+    let panics = RateLimits::new();
+    panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let message = info.payload_as_str().unwrap_or("(no message)");
-        tracing::error!(place, panic = message, "panicked");
+        panics.of(place.clone()).note(|| {
+            let message = info.payload_as_str().unwrap_or("(no message)").to_owned();
+            move |times| tracing::error!(place, panic = message, times, "panicked")
+        });
     }));
     Ok(flush)
 }

@@ -23,6 +23,7 @@ mod faults;
 mod file;
 mod hostile;
 mod late;
+mod log_floods;
 mod log_reader;
 mod logout;
 mod logs;

@@ -8,7 +8,7 @@ const RULE: [(&str, &[&str]); 11] = [
     ("deadline", &[]),
     ("rate_limit", &[]),
     ("metrics", &[]),
-    ("task", &[]),
+    ("task", &["rate_limit"]),
     ("session", &["deadline", "rate_limit", "task"]),
     ("store", &["deadline", "metrics", "rate_limit", "session"]),
     (
@@ -29,7 +29,7 @@ const RULE: [(&str, &[&str]); 11] = [
             "telemetry",
         ],
     ),
-    ("telemetry", &["config", "session"]),
+    ("telemetry", &["config", "rate_limit", "session"]),
     ("healthcheck", &[]),
 ];
 
