@@ -238,7 +238,9 @@ pub(super) struct Revoked {
 
 /// Log a user out everywhere
 ///
-/// A login that races with it either is counted or survives whole.
+/// A login that races with it either is counted or survives whole. Sealed sessions made up to now are
+/// over too; should an earlier call have been made by a clock that was ahead, this one brings the
+/// time up to which they are back to the present.
 #[utoipa::path(
     delete,
     path = Route::UserSessions.template(),

@@ -17,6 +17,7 @@ mod banner;
 mod browsers;
 mod check;
 mod clients;
+mod clock;
 mod compose;
 mod conformance;
 mod faults;
