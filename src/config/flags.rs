@@ -183,7 +183,7 @@ pub struct Flags {
     #[arg(default_value = "75s", help_heading = "Limits")]
     pub keep_alive_timeout: String,
 
-    /// Longest time from SIGTERM or SIGINT to the exit
+    /// Longest time from SIGTERM, SIGINT or SIGHUP to the exit
     #[arg(long, env = "NEPTUN_AUTH_SHUTDOWN_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "10s", help_heading = "Limits")]
     pub shutdown_timeout: String,

@@ -3,8 +3,9 @@
 //! Readiness goes first and every answer from then on closes its connection; each listener takes
 //! in what has been knocking already and closes; clients and proxies get a moment to hear of it;
 //! then idle connections are closed and busy ones finish, up to a hard deadline. A second signal
-//! ends the process at once.
+//! ends the process at once, unless it is the first once more.
 
+use std::fs;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,29 +26,57 @@ const RESERVE: Duration = Duration::from_millis(200);
 /// The exit code after a second signal, as shells count for SIGINT.
 const CUT_SHORT: i32 = 130;
 
-/// Listens for SIGTERM and SIGINT from now on. The future completes at the first; a second ends
-/// the process at once.
+/// How long after the first signal another one of its kind is the same: whoever signals a group of
+/// processes reaches a process twice if its parent passes signals on.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// Listens for SIGTERM, SIGINT and SIGHUP from now on. The future completes at the first; a second
+/// ends the process at once.
 pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
+    let mut hangup = (!hangup_is_ignored())
+        .then(|| signal(SignalKind::hangup()))
+        .transpose()?;
     let mut next = async move || {
         tokio::select! {
             _ = term.recv() => "SIGTERM",
             _ = int.recv() => "SIGINT",
+            Some(()) = async { hangup.as_mut()?.recv().await } => "SIGHUP",
         }
     };
     Ok(async move {
         // Awaited by itself: what is among a log line's arguments is skipped with the line.
-        let name = next().await;
-        tracing::info!("{name}: shutting down");
+        let first = next().await;
+        let begun = Instant::now();
+        tracing::info!("{first}: shutting down");
         tokio::spawn(async move {
-            let name = next().await;
+            let mut name = next().await;
+            while is_same(first, name) && begun.elapsed() < SAME_SIGNAL {
+                name = next().await;
+            }
             rate_limit::tell_now();
             tracing::warn!("{name} again: exiting at once");
             telemetry::flush();
             std::process::exit(CUT_SHORT);
         });
     })
+}
+
+/// Whether two signals say the same. A session that closes sends SIGHUP along with SIGTERM; SIGINT
+/// comes from a person.
+fn is_same(first: &str, second: &str) -> bool {
+    (first == "SIGINT") == (second == "SIGINT")
+}
+
+/// Whether whoever started this wants it to outlive its terminal, as `nohup` does. The standard
+/// library tells of no signal's disposition; Linux does.
+fn hangup_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = 1 << (SignalKind::hangup().as_raw_value() - 1);
+    ignored.unwrap_or(0) & bit != 0
 }
 
 /// How far the end has come.

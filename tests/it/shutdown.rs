@@ -47,7 +47,7 @@ fn readiness_goes_first_and_every_answer_closes_its_connection() {
 
 #[test]
 fn idle_connections_hold_up_nothing_and_the_exit_code_is_0() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let service = Service::start();
         let mut idle: Vec<Connection> = (0..20)
             .map(|_| {
@@ -174,27 +174,71 @@ fn a_request_that_is_stuck_is_cut_at_the_timeout_and_counted() {
     assert!(connection.try_answer_to("POST").is_none());
 }
 
-#[test]
-fn a_second_signal_exits_at_once() {
-    let mut service = Service::with(&["--shutdown-timeout", "60s", "--header-timeout", "60s"]);
+/// A service that takes its time to end, and a connection that it waits for.
+fn held_up() -> (Service, Connection) {
+    let service = Service::with(&["--shutdown-timeout", "60s", "--header-timeout", "60s"]);
     let half_body = Service::authorized("POST", "/admin/sessions")
         .header("content-type", "application/json")
         .header("content-length", "100");
     let mut stuck = Connection::open(service.admin);
     stuck.write(&half_body.bytes());
     assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
-    service.signal("TERM");
-    service.wait_for_line("shutting down");
+    (service, stuck)
+}
+
+fn assert_exits_at_once(service: Service, signal: &str) {
     let begun = Instant::now();
-    service.signal("INT");
+    service.signal(signal);
     let (status, log) = service.wait();
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!(status.code(), Some(130));
-    assert!(log.last().unwrap().contains("SIGINT again"), "{log:#?}");
+    let last = log.last().unwrap();
+    assert!(last.contains(&format!("SIG{signal} again")), "{log:#?}");
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    for (first, second) in [("TERM", "INT"), ("INT", "TERM")] {
+        let (mut service, _stuck) = held_up();
+        service.signal(first);
+        service.wait_for_line("shutting down");
+        assert_exits_at_once(service, second);
+    }
+}
+
+#[test]
+fn a_signal_that_is_delivered_twice_is_one_signal() {
+    for (first, second) in [
+        ("TERM", "TERM"),
+        ("INT", "INT"),
+        ("TERM", "HUP"),
+        ("HUP", "TERM"),
+    ] {
+        let (mut service, mut stuck) = held_up();
+        service.signal(first);
+        service.wait_for_line("shutting down");
+        let begun = Instant::now();
+        service.signal(second);
+        // Longer than one that exits at once takes.
+        assert!(!stuck.is_closed_within(Duration::from_millis(900)));
+        // From a second after the first on, it is another one.
+        std::thread::sleep(Duration::from_millis(1100).saturating_sub(begun.elapsed()));
+        assert_exits_at_once(service, first);
+    }
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let mut command = Command::new("nohup");
+    command.env_clear().arg(binary().get_program());
+    let mut service = Service::spawn(command);
+    service.signal("HUP");
+    assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+    service.signal("TERM");
+    let line = service.wait_for_line("shutting down");
+    assert!(line.contains("SIGTERM"), "{line}");
+    assert_eq!(service.wait().0.code(), Some(0));
 }
 
 #[test]
