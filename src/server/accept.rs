@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::connection::{converse, see_off};
 use super::shutdown::Stage;
-use super::{Limits, Shutdown};
+use super::{BACKLOG, Limits, Shutdown};
 use crate::http::{HttpService, Refusal};
 use crate::metrics::{Listener, Metrics, OpenConnection};
 use crate::rate_limit::RateLimit;
@@ -168,18 +168,25 @@ impl<S: HttpService<Incoming>> House<S> {
     /// of a connection only at its next look.
     fn take_in_whoever_knocks(&mut self, listener: TcpListener) -> io::Result<()> {
         let listener = listener.into_std()?;
-        loop {
-            match listener.accept() {
-                Ok((stream, peer)) => {
-                    stream.set_nonblocking(true)?;
-                    self.take_in(TcpStream::from_std(stream)?, peer);
-                }
-                Err(error) if is_the_clients(&error) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
+        for accepted in waiting(|| listener.accept()) {
+            let (stream, peer) = accepted?;
+            stream.set_nonblocking(true)?;
+            self.take_in(TcpStream::from_std(stream)?, peer);
         }
+        Ok(())
     }
+}
+
+/// Those who wait to be accepted, and no more than can have waited when it begins: clients that
+/// keep coming are not to keep a listener from closing.
+fn waiting<T>(mut accept: impl FnMut() -> io::Result<T>) -> impl Iterator<Item = io::Result<T>> {
+    // The system lets one more wait than it was asked to.
+    let at_most = (0..=BACKLOG).map(move |_| accept());
+    at_most
+        .take_while(
+            |accepted| !matches!(accepted, Err(error) if error.kind() == ErrorKind::WouldBlock),
+        )
+        .filter(|accepted| !matches!(accepted, Err(error) if is_the_clients(error)))
 }
 
 /// Errors of one connection that never came to be, rather than of the listener.
@@ -188,4 +195,28 @@ fn is_the_clients(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_keep_coming_are_not_waited_for() {
+        let everyone = waiting(|| Ok(()));
+        assert_eq!(everyone.count(), BACKLOG as usize + 1);
+        let aborted = waiting::<()>(|| Err(ErrorKind::ConnectionAborted.into()));
+        assert_eq!(aborted.count(), 0);
+    }
+
+    #[test]
+    fn who_comes_after_the_last_who_waited_is_too_late() {
+        let mut answers = [Ok(1), Err(ErrorKind::ConnectionReset.into()), Ok(2)]
+            .into_iter()
+            .chain([Err(ErrorKind::WouldBlock.into()), Ok(3)]);
+        let taken_in: Vec<_> = waiting(|| answers.next().unwrap_or(Ok(4)))
+            .map_while(Result::ok)
+            .collect();
+        assert_eq!(taken_in, [1, 2]);
+    }
 }
