@@ -84,7 +84,7 @@ struct Parts {
 
 impl App {
     /// Puts the parts together; fails if the cookie's settings cannot be put in a header.
-    /// `public_address` is for the API document.
+    /// `public_address` is for the API document: where clients of this machine find the service.
     pub fn new(
         sessions: Arc<SessionManager>,
         cookie: CookieSettings,

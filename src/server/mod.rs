@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 pub use accept::{ConnectionCounts, serve};
 pub use shutdown::Shutdown;
 
-use crate::config::{Config, variable_of};
+use crate::config::{Config, reachable, variable_of};
 use crate::http::{self, App, Draining};
 use crate::metrics::{EndedBy, Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
@@ -144,7 +144,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         draining.clone(),
         config.limits.request_timeout,
         Arc::clone(&metrics),
-        public_listener.local_addr().unwrap_or(config.listen),
+        reachable(public_listener.local_addr().unwrap_or(config.listen)),
     )?;
     let public = http::public(&app, &config.allowed_origins)?;
     let admin_bound = admin_listener.local_addr().unwrap_or(config.admin_listen);

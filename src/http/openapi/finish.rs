@@ -4,7 +4,7 @@
 //! Works on the finished JSON, because a header that is always there (`required`) is more than
 //! utoipa's types can say.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -19,12 +19,8 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// The public one.
-    pub(super) fn public(bound: SocketAddr) -> Self {
-        let mut address = bound;
-        if bound.ip().is_unspecified() {
-            address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        }
+    /// The public one, at this address.
+    pub(super) fn public(address: SocketAddr) -> Self {
         let server =
             json!({ "url": format!("http://{address}"), "description": "Public listener" });
         Self {

@@ -1,6 +1,7 @@
 //! The document itself: what it must hold, and that it holds of the service.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::process::Command;
 
 use neptun_auth::http::{ANSWERS, ROUTES};
@@ -164,4 +165,21 @@ fn it_is_the_document_of_this_very_instance() {
     assert_eq!(clearing.as_str(), sent.header("set-cookie"));
     let url = format!("http://{}", service.public);
     assert_eq!(logout["servers"][0]["url"], url);
+}
+
+#[test]
+fn it_names_the_public_listener_as_a_client_of_this_machine_does() {
+    for (host, named) in [("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]")] {
+        let listen = format!("{host}:0");
+        if TcpListener::bind(&listen).is_err() {
+            println!("this machine has no {host}");
+            continue;
+        }
+        let mut command = binary();
+        command.args(["--listen", &listen, "--admin-listen", "127.0.0.1:0"]);
+        let service = Service::started(command);
+        let document = document_of(&service);
+        let url = &document["paths"]["/api/auth/logout"]["servers"][0]["url"];
+        assert_eq!(*url, format!("http://{named}:{}", service.public.port()));
+    }
 }
