@@ -19,13 +19,19 @@ pub enum Unready {
     Says(String),
 }
 
-/// Asks `/readyz` at `address`, where the admin listener is.
-pub fn ask(address: SocketAddr) -> Result<(), Unready> {
-    let status = status_line(address).map_err(|error| Unready::Silent(address, error))?;
-    let ready = status.split(' ').nth(1) == Some("200");
-    ready
-        .then_some(())
-        .ok_or_else(|| Unready::Says(status.trim_end().to_owned()))
+/// Asks `/readyz` of the admin listener, at the first of its `addresses` where anybody answers.
+pub fn ask(addresses: &[SocketAddr]) -> Result<(), Unready> {
+    let mut silent = None;
+    for &address in addresses {
+        match status_line(address) {
+            Ok(status) if status.split(' ').nth(1) == Some("200") => return Ok(()),
+            Ok(status) => return Err(Unready::Says(status.trim_end().to_owned())),
+            Err(error) => {
+                silent.get_or_insert(Unready::Silent(address, error));
+            }
+        }
+    }
+    silent.map_or(Ok(()), Err)
 }
 
 fn status_line(address: SocketAddr) -> io::Result<String> {
@@ -35,6 +41,8 @@ fn status_line(address: SocketAddr) -> io::Result<String> {
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(line)
+    match BufReader::new(stream).read_line(&mut line)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(line),
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use neptun_auth::config::{Command, Config, Flags, on_one_line, reachable};
+use neptun_auth::config::{Command, Config, Flags, on_one_line};
 use neptun_auth::server::RunError;
 use neptun_auth::{healthcheck, http, server, telemetry};
 use tokio::runtime::Builder;
@@ -20,8 +20,8 @@ fn main() -> ExitCode {
         }
     };
     if let Some(Command::Healthcheck) = flags.command {
-        return match flags.admin_address() {
-            Ok(address) => finish(healthcheck::ask(reachable(address))),
+        return match flags.admin_addresses() {
+            Ok(addresses) => finish(healthcheck::ask(&addresses)),
             Err(fault) => finish(Err(fault)),
         };
     }

@@ -13,8 +13,16 @@ use super::LogFormat;
 pub(super) type Parsed<T> = Result<T, String>;
 
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
-    let resolved = text.to_socket_addrs().ok().and_then(|mut all| all.next());
-    resolved.ok_or_else(|| format!("`{text}` is not an address such as 127.0.0.1:8080"))
+    // There is at least one.
+    addresses(text).map(|all| all[0])
+}
+
+/// All that a name stands for.
+pub(super) fn addresses(text: &str) -> Parsed<Vec<SocketAddr>> {
+    let resolved = text.to_socket_addrs().ok().map(Vec::from_iter);
+    resolved
+        .filter(|all| !all.is_empty())
+        .ok_or_else(|| format!("`{text}` is not an address such as 127.0.0.1:8080"))
 }
 
 /// The address as a client on this machine says it: who listens on all is on the loopback one.

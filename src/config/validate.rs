@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -12,7 +12,7 @@ use tower_cookies::cookie::SameSite;
 
 use super::fault::{Fault, Faults, NUXT};
 use super::parse::{self, Parsed};
-use super::{Config, Flags, names};
+use super::{Config, Flags, names, reachable};
 use crate::http::CookieSettings;
 use crate::server::Limits;
 use crate::session::sealed::{Opener, WeakPassword};
@@ -20,10 +20,20 @@ use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::{RedisConfig, RedisUrl, StoreConfig};
 
 impl Flags {
-    /// The address of the admin listener, judged without the other settings.
-    pub fn admin_address(&self) -> Result<SocketAddr, Fault> {
-        let address = parse::address(&self.admin_listen);
-        address.map_err(|problem| Fault::new("admin-listen", problem))
+    /// Where a client on this machine finds the admin listener, judged without the other
+    /// settings. Who listens on all addresses of IPv6 is on those of IPv4 too, and on these alone
+    /// if the machine has no others.
+    pub fn admin_addresses(&self) -> Result<Vec<SocketAddr>, Fault> {
+        let addresses = parse::addresses(&self.admin_listen);
+        let addresses = addresses.map_err(|problem| Fault::new("admin-listen", problem))?;
+        let ways = addresses.into_iter().flat_map(|address| {
+            let is_all_of_v6 = address.is_ipv6() && address.ip().is_unspecified();
+            let over_v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+            [reachable(address)]
+                .into_iter()
+                .chain(is_all_of_v6.then_some(over_v4))
+        });
+        Ok(ways.collect())
     }
 
     /// What the settings mean, or everything that is wrong with them. `matches` tells which of

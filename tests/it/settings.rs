@@ -275,6 +275,21 @@ fn the_healthcheck_says_by_its_exit_code_whether_the_service_is_ready() {
 }
 
 #[test]
+fn the_healthcheck_finds_a_listener_on_all_addresses_where_there_is_no_ipv6() {
+    // On 127.0.0.1 alone, as one on [::] is in effect where nothing leads to [::1].
+    let service = Service::start();
+    for host in ["[::]", "localhost", "0.0.0.0"] {
+        let admin = format!("{host}:{}", service.admin.port());
+        let output = run_to_end(&["healthcheck", "--admin-listen", &admin]);
+        assert_eq!(output.status.code(), Some(0), "{host}: {output:?}");
+    }
+    let admin = format!("[::]:{}", service.admin.port());
+    service.stop();
+    let output = run_to_end(&["healthcheck", "--admin-listen", &admin]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
 fn help_lists_every_setting_with_its_variable() {
     let help = String::from_utf8(run_to_end(&["--help"]).stdout).unwrap();
     for flag in [
