@@ -12,12 +12,14 @@ use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError,
     TableDefinition, TableHandle as _, WriteTransaction,
 };
 
+use super::answered;
 use super::device::{Backend, Device};
 use super::entry::Entry;
 
@@ -124,7 +126,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Writes an empty journal to an empty device.
     pub(super) fn create(device: &Arc<dyn Device>) -> Result<(), Unreadable> {
-        let db = open_engine(device)?;
+        let (db, _) = open_engine(device)?;
         contained(|| {
             let txn = db.begin_write()?;
             txn.open_table(META)?.insert(VERSION, CURRENT_VERSION)?;
@@ -164,7 +166,7 @@ impl Journal {
         if self.device.is_empty().map_err(Fault::from)? {
             return Err(Unreadable::Damaged("it is empty".into()));
         }
-        let db = open_engine(&self.device)?;
+        let (db, is_cut) = open_engine(&self.device)?;
         check_version(&db)?;
         contained(|| {
             let txn = db.begin_write()?;
@@ -177,6 +179,18 @@ impl Journal {
             Ok(txn.commit()?)
         })?;
         let (first, next, told) = read_rows(&db, self.next, row)?;
+        let answered = answered::read(&*self.device).map_err(Fault::from)?;
+        if next < answered {
+            return Err(Unreadable::Damaged(format!(
+                "its newest write: rows {next} to {} are missing, which callers were answered by",
+                answered - 1,
+            )));
+        }
+        if is_cut {
+            tracing::warn!(
+                "the journal's last write was incomplete and is dropped: nobody was answered by it, unless the disk has lost what it had confirmed"
+            );
+        }
         (self.first, self.next, self.db) = (first, next, Some(db));
         Ok(told)
     }
@@ -210,7 +224,11 @@ impl Journal {
             Ok(txn.commit()?)
         });
         match written {
-            Ok(()) => (self.first, self.next) = (first, next),
+            Ok(()) => {
+                (self.first, self.next) = (first, next);
+                // The note that is there stays true.
+                let _ = answered::write(&*self.device, next);
+            }
             // The engine refuses everything from here on; what the disk holds is not known.
             Err(_) => self.db = None,
         }
@@ -234,7 +252,8 @@ fn append(
 ) -> Result<(), redb::Error> {
     let mut rows = txn.open_table(ROWS)?;
     let mut bytes = Vec::new();
-    for number in *first..(*next).min(*first + renew) {
+    // The last row stays where it is: it says how far the journal goes.
+    for number in *first..next.saturating_sub(1).min(*first + renew) {
         let moved = {
             let row = rows.remove(number)?;
             let old = row.as_ref().and_then(|row| Entry::decode(row.value()));
@@ -256,20 +275,22 @@ fn append(
 }
 
 /// Opens the engine and has it verify the checksum of every page: a file that was altered is
-/// refused, and a commit that a crash cut short is dropped.
-fn open_engine(device: &Arc<dyn Device>) -> Result<Database, Unreadable> {
+/// refused, and a commit that a crash cut short is dropped; says whether one was.
+fn open_engine(device: &Arc<dyn Device>) -> Result<(Database, bool), Unreadable> {
     let backend = Backend(Arc::clone(device));
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let found_cut = Arc::clone(&is_cut);
     let mut builder = Builder::new();
     builder
         .set_cache_size(CACHE_BYTES)
         .set_check_integrity_on_open(true)
-        .set_repair_callback(|session| {
+        .set_repair_callback(move |session| {
             if (session.progress() - LAST_COMMIT_IS_TORN).abs() < f64::EPSILON {
-                tracing::warn!("the journal's last write was cut short and is dropped");
+                found_cut.store(true, Ordering::Relaxed);
             }
         });
     match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend))) {
-        Ok(Ok(db)) => Ok(db),
+        Ok(Ok(db)) => Ok((db, is_cut.load(Ordering::Relaxed))),
         Ok(Err(DatabaseError::Storage(StorageError::Io(error)))) if !is_about_contents(&error) => {
             Err(Fault::from(error).into())
         }

@@ -15,10 +15,10 @@
 //! **What a crash may lose**: two seconds of "last used", which is written along with other
 //! changes, or by itself within two seconds. No answer ever given.
 //!
-//! Neighbours: `place` (which file it is), `device` (where bytes lie), `entry` (what a row says), `journal` (rows on
-//! disk), `batch` (decisions), `writer` (the thread). None of them knows a configuration
+//! Neighbours: `place` (which file it is), `device` (where bytes lie), `entry` (what a row says), `journal` (rows on disk), `answered` (how far it must reach), `batch` (decisions), `writer` (the thread). None of them knows a configuration
 //! or HTTP, and none retries a failed write.
 
+mod answered;
 mod batch;
 mod device;
 mod entry;

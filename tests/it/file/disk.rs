@@ -151,6 +151,11 @@ impl Disk {
         image
     }
 
+    /// What is there after the process was killed now: all that was written, synced or not.
+    pub(crate) fn killed(&self) -> Vec<u8> {
+        self.state.lock().unwrap().cache.clone()
+    }
+
     fn change_or_fail(&self, change: Change) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         match (state.fails(), change) {

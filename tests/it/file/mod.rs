@@ -3,6 +3,7 @@
 mod crash;
 pub(crate) mod disk;
 mod faults;
+mod flips;
 mod mounted;
 mod place;
 mod service;

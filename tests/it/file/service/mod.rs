@@ -21,12 +21,12 @@ fn store_at(path: &Path) -> String {
     format!("file:{}", path.display())
 }
 
-fn start_at(path: &Path) -> Service {
+pub(super) fn start_at(path: &Path) -> Service {
     Service::with(&["--store", &store_at(path), SEALS[0], SEALS[1]])
 }
 
 /// Starts a service that must not start; the one line it says.
-fn refusal(path: &Path) -> String {
+pub(super) fn refusal(path: &Path) -> String {
     let ended = run_to_end(&["--store", &store_at(path)]);
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(2), "{said}");
