@@ -1,5 +1,5 @@
-//! Seals that open but hold what no web app seals, or hold it deeper than a parser goes: the
-//! service must end what h3 takes for a session, and bar what it cannot end.
+//! Which seals are sessions and where they are looked for: the service must end whatever h3 takes
+//! for a session, and bar what it cannot end.
 
 use serde_json::{Value, json};
 
