@@ -62,8 +62,8 @@ pub struct Flags {
     #[arg(default_value = "memory:", help_heading = "Store")]
     pub store: String,
 
-    /// Deadline of one call to the store, past which it counts as failed; four fifths of the
-    /// request timeout at most
+    /// Deadline of one call to the store, past which it counts as failed; at most four fifths of
+    /// the request timeout, which all calls of one request have together
     #[arg(long, env = "NEPTUN_AUTH_STORE_TIMEOUT", value_name = "DURATION")]
     #[arg(default_value = "1s", help_heading = "Store")]
     pub store_timeout: String,

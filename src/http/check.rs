@@ -20,7 +20,7 @@ pub(super) const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-se
 /// Ask whether a live session vouches for the request
 ///
 /// 204 with both identity headers if one does, 401 if none does or live ones of different users
-/// do, 503 if the store cannot tell. Never touches the cookie. Made for the forward
+/// do, 503 if the store cannot tell in time. Never touches the cookie. Made for the forward
 /// authentication of reverse proxies.
 #[utoipa::path(
     method(get, head),

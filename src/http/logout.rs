@@ -28,7 +28,8 @@ fn cleared(cookie: &SessionCookie, body: &impl Serialize) -> Response {
 ///
 /// 200 `true` if any was live, 200 `false` if none was, both with the clearing cookie; 500
 /// without it if one could not be confirmed, so that the client keeps the cookie and can try
-/// again; 401 without a legal cookie. A body or a query is ignored.
+/// again; 401 without a legal cookie. A value without the shape of a token or seal names no
+/// session. A body or a query is ignored.
 #[utoipa::path(
     post,
     path = Route::Logout.template(),
@@ -84,7 +85,7 @@ async fn end(
     presented: Option<Presented>,
 ) -> Result<bool, ApiError> {
     let work = async move {
-        let tokens = presented.as_ref().map_or(&[][..], Presented::tokens);
+        let tokens = presented.map(Presented::into_tokens).unwrap_or_default();
         let ended = sessions.revoke(tokens).await;
         let ended = ended.map_err(ApiError::store(Operation::Logout))?;
         metrics.logout(if ended {

@@ -24,6 +24,10 @@ impl Presented {
     pub(super) fn tokens(&self) -> &[SessionToken] {
         &self.0
     }
+
+    pub(super) fn into_tokens(self) -> Tokens {
+        self.0
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Presented {

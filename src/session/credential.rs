@@ -30,7 +30,8 @@ pub(super) enum Credential {
     /// A seal that opens, but tells of no session that could be looked up or revoked. The web app
     /// may take it for one.
     Malformed,
-    /// A seal that does not open, or in which nobody is logged in.
+    /// What has the shape of neither a token nor a seal, a seal that does not open, or one in which
+    /// nobody is logged in.
     Nothing,
 }
 
@@ -44,7 +45,8 @@ impl Credential {
     ) -> Self {
         match seals.filter(|_| token.expose().starts_with(SEAL_PREFIX)) {
             Some(seals) => seals.judge(token.expose(), at, ttl),
-            None => Self::Issued(SessionId::of(token)),
+            None if token.is_one_of_ours() => Self::Issued(SessionId::of(token)),
+            None => Self::Nothing,
         }
     }
 }

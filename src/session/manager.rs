@@ -6,11 +6,11 @@
 //! the store says now is the answer.
 
 use std::collections::HashSet;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
@@ -18,8 +18,12 @@ use super::{
     Clock, Ended, Moment, Reading, SealedSession, Session, SessionId, SessionList, SessionStore,
     SessionToken, StoreError, Timestamp, User,
 };
-use crate::deadline::within;
+use crate::deadline::{Deadline, within};
 use crate::task::{self, to_the_end};
+
+/// How many calls of one request the store has to do with at a time: one that presents hundreds of
+/// values must not weigh more than others.
+const CALLS_AT_ONCE: usize = 4;
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
@@ -143,8 +147,8 @@ impl SessionManager {
                 }
             }
         };
-        let inserting = pin!(to_the_end(insert, late));
-        self.in_time(inserting).await?;
+        let inserted = within(self.timeouts.call, pin!(to_the_end(insert, late))).await;
+        in_time(inserted)?;
         self.audit.issued(&session);
         Ok((token, session))
     }
@@ -161,30 +165,24 @@ impl SessionManager {
         }
     }
 
-    /// What comes of a call, if that takes no longer than it may.
-    async fn in_time<T>(
-        &self,
-        call: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
-    ) -> Result<T, StoreError> {
-        let late = || Err(StoreError::timed_out());
-        within(self.timeouts.call, call).await.unwrap_or_else(late)
-    }
-
     /// The session that vouches for a request presenting `tokens`: the first live one, provided
     /// that all live ones belong to one user and no sealed one is over. Using a session keeps it
     /// from idling out.
     pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Vouched>, StoreError> {
         let at = self.moment();
+        let deadline = Deadline::after(self.timeouts.request);
         if let [only] = tokens {
-            return Ok(match self.judge(&self.credential(only, at), at).await? {
+            let verdict = self.judge(self.credential(only, at), at, &deadline).await?;
+            return Ok(match verdict {
                 Verdict::Live(vouched) => Some(vouched),
                 Verdict::Unknown | Verdict::Barred => None,
             });
         }
         let credentials = self.credentials(tokens, at);
-        let verdicts = join_all(credentials.iter().map(|one| self.judge(one, at))).await;
+        let verdicts = stream::iter(credentials).map(|one| self.judge(one, at, &deadline));
+        let mut verdicts = pin!(verdicts.buffered(CALLS_AT_ONCE));
         let mut vouched: Option<Vouched> = None;
-        for verdict in verdicts {
+        while let Some(verdict) = verdicts.next().await {
             match (verdict?, &vouched) {
                 (Verdict::Unknown, _) => {}
                 (Verdict::Live(live), None) => vouched = Some(live),
@@ -195,17 +193,24 @@ impl SessionManager {
         Ok(vouched)
     }
 
-    async fn judge(&self, credential: &Credential, at: Moment) -> Result<Verdict, StoreError> {
+    async fn judge(
+        &self,
+        credential: Credential,
+        at: Moment,
+        deadline: &Deadline,
+    ) -> Result<Verdict, StoreError> {
         Ok(match credential {
-            Credential::Issued(id) => match self.use_one(id, at).await? {
+            Credential::Issued(id) => match self.use_one(&id, at, deadline).await? {
                 Some(Session { id, user, .. }) => Verdict::Live(Vouched { id, user }),
                 None => Verdict::Unknown,
             },
             Credential::Sealed(sealed) => match sealed.user.clone() {
-                Some(user) if !self.store.is_revoked(sealed, at).await? => Verdict::Live(Vouched {
-                    id: sealed.id,
-                    user,
-                }),
+                Some(user) if !self.is_revoked(&sealed, at, deadline).await? => {
+                    Verdict::Live(Vouched {
+                        id: sealed.id,
+                        user,
+                    })
+                }
                 _ => Verdict::Barred,
             },
             Credential::Early(_) | Credential::Over | Credential::Malformed => Verdict::Barred,
@@ -213,17 +218,33 @@ impl SessionManager {
         })
     }
 
-    async fn use_one(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let Some(session) = self.store.find(id, at).await? else {
+    async fn is_revoked(
+        &self,
+        sealed: &SealedSession,
+        at: Moment,
+        deadline: &Deadline,
+    ) -> Result<bool, StoreError> {
+        in_time(deadline.hold(self.store.is_revoked(sealed, at)).await)
+    }
+
+    async fn use_one(
+        &self,
+        id: &SessionId,
+        at: Moment,
+        deadline: &Deadline,
+    ) -> Result<Option<Session>, StoreError> {
+        let found = in_time(deadline.hold(self.store.find(id, at)).await)?;
+        let Some(session) = found else {
             return Ok(None);
         };
         if !at.touch_is_due(&session) {
             return Ok(Some(session));
         }
-        match self.store.touch(id, at).await {
+        match in_time(deadline.hold(self.store.touch(id, at)).await) {
             Ok(still_live) => Ok(still_live.then_some(session)),
             // The store has just said that the session is live. That it cannot take a write
-            // (a full disk, a full Redis) is no reason to turn a logged-in user away.
+            // (a full disk, a full Redis), or not in time, is no reason to turn a logged-in user
+            // away.
             Err(error) => {
                 let (class, id) = (error.class(), *id);
                 task::rate_limit("touch", class).note(|| {
@@ -237,36 +258,56 @@ impl SessionManager {
     }
 
     /// Ends the sessions of all `tokens`; says whether any was live. Every one is tried even if
-    /// another fails, and one that cannot be confirmed makes the whole an error.
-    pub async fn revoke(self: &Arc<Self>, tokens: &[SessionToken]) -> Result<bool, StoreError> {
+    /// another fails or time runs out, and one that cannot be confirmed makes the whole an error.
+    pub async fn revoke<T>(self: &Arc<Self>, tokens: T) -> Result<bool, StoreError>
+    where
+        T: AsRef<[SessionToken]> + Send + 'static,
+    {
         let at = self.moment();
-        if let [only] = tokens {
-            return self.end(&self.credential(only, at), at).await;
+        match tokens.as_ref() {
+            [] => return Ok(false),
+            [only] => return self.end(self.credential(only, at), at).await,
+            _ => {}
         }
-        let credentials = self.credentials(tokens, at);
-        let ended = join_all(credentials.iter().map(|one| self.end(one, at))).await;
-        ended.into_iter().try_fold(false, |any, one| Ok(any | one?))
+        let sessions = Arc::clone(self);
+        let all = async move { sessions.end_all(tokens.as_ref(), at).await };
+        in_time(within(self.timeouts.request, pin!(to_the_end(all, told))).await)
     }
 
-    async fn end(
+    async fn end_all(
         self: &Arc<Self>,
-        credential: &Credential,
+        tokens: &[SessionToken],
         at: Moment,
     ) -> Result<bool, StoreError> {
+        let credentials = self.credentials(tokens, at);
+        let ending = stream::iter(credentials).map(|one| self.end(one, at));
+        let mut ending = pin!(ending.buffer_unordered(CALLS_AT_ONCE));
+        let mut outcome = Ok(false);
+        while let Some(ended) = ending.next().await {
+            outcome = outcome.and_then(|any| Ok(any | ended?));
+        }
+        outcome
+    }
+
+    async fn end(self: &Arc<Self>, credential: Credential, at: Moment) -> Result<bool, StoreError> {
         match credential {
-            Credential::Issued(id) => self.end_issued(*id, at, EndReason::Logout).await,
-            Credential::Sealed(sealed) => self.end_sealed(sealed.clone(), at, true).await,
+            Credential::Issued(id) => self.end_issued(id, at, EndReason::Logout).await,
+            Credential::Sealed(sealed) => self.end_sealed(sealed, at, true).await,
             // It ends nothing that was live, and must not begin.
-            Credential::Early(sealed) => self.end_sealed(sealed.clone(), at, false).await,
+            Credential::Early(sealed) => self.end_sealed(sealed, at, false).await,
             Credential::Over | Credential::Malformed | Credential::Nothing => Ok(false),
         }
     }
 
-    /// What the presented values are, in their order, equal ones once.
-    fn credentials(&self, tokens: &[SessionToken], at: Moment) -> Vec<Credential> {
+    /// What the presented values are, in their order, equal ones once. Those that are nothing are
+    /// left out before anything is kept of them: a head has room for hundreds.
+    fn credentials(&self, tokens: &[SessionToken], at: Moment) -> impl Iterator<Item = Credential> {
         let mut seen = HashSet::new();
-        let credentials = tokens.iter().map(|token| self.credential(token, at));
-        credentials.filter(|one| seen.insert(one.clone())).collect()
+        tokens.iter().filter_map(move |token| {
+            let credential = self.credential(token, at);
+            let is_new = credential != Credential::Nothing && seen.insert(token.expose());
+            is_new.then_some(credential)
+        })
     }
 
     fn credential(&self, token: &SessionToken, at: Moment) -> Credential {
@@ -296,7 +337,7 @@ impl SessionManager {
             }
             Ok(outcome?.is_some())
         };
-        self.in_time(pin!(to_the_end(call, told))).await
+        in_time(within(self.timeouts.call, pin!(to_the_end(call, told))).await)
     }
 
     async fn end_sealed(
@@ -318,7 +359,7 @@ impl SessionManager {
             }
             Ok(outcome? && has_begun)
         };
-        self.in_time(pin!(to_the_end(call, told))).await
+        in_time(within(self.timeouts.call, pin!(to_the_end(call, told))).await)
     }
 
     /// Ends all sessions of `user`, sealed ones included; says how many were in the store and
@@ -344,8 +385,9 @@ impl SessionManager {
                 Err(error) => sessions.audit.some_ended(&user, error.ended()),
             }
         };
-        let ended = self.in_time(pin!(to_the_end(call, late))).await;
-        let ended = ended.inspect_err(|error| self.audit.some_ended(&user, error.ended()))?;
+        let ended = within(self.timeouts.call, pin!(to_the_end(call, late))).await;
+        let ended =
+            in_time(ended).inspect_err(|error| self.audit.some_ended(&user, error.ended()))?;
         self.audit.all_ended(&user, &ended, seals_until.is_some());
         Ok(ended.len())
     }
@@ -393,3 +435,8 @@ impl SessionManager {
 
 /// For a call that has told by itself what it ended.
 async fn told<T>(_outcome: T) {}
+
+/// The answer of a call, if there was one in time.
+fn in_time<T>(answer: Option<Result<T, StoreError>>) -> Result<T, StoreError> {
+    answer.unwrap_or_else(|| Err(StoreError::timed_out()))
+}

@@ -15,6 +15,9 @@ use sha2::{Digest as _, Sha256};
 /// Longest cookie value that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 4096;
 
+/// Length of a token: 256 bits, six to a character.
+const TOKEN_CHARACTERS: usize = 43;
+
 /// The secret a client presents in the cookie. Its `Debug` prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionToken(Box<str>);
@@ -45,6 +48,14 @@ impl SessionToken {
     #[must_use]
     pub fn from_seal(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// Whether [`generate`](Self::generate) can have made it. What names a session is the digest
+    /// of the text, so another spelling of the same bits names none.
+    pub(super) fn is_one_of_ours(&self) -> bool {
+        // One byte more than there are, as the decoder asks for.
+        let decoded = URL_SAFE_NO_PAD.decode_slice(self.0.as_bytes(), &mut [0; 33]);
+        self.0.len() == TOKEN_CHARACTERS && decoded.is_ok()
     }
 
     /// The secret itself, for the one answer that may show it.
@@ -196,7 +207,24 @@ mod tests {
         );
         assert_ne!(one, other);
         assert_eq!(URL_SAFE_NO_PAD.decode(one.expose()).unwrap().len(), 32);
-        assert_eq!(one.expose().len(), 43);
+        assert_eq!(one.expose().len(), TOKEN_CHARACTERS);
+    }
+
+    #[test]
+    fn one_of_ours_is_what_generate_can_make_and_nothing_else() {
+        let token = |text: &str| SessionToken::from_cookie_value(text.as_bytes()).unwrap();
+        for _ in 0..100 {
+            assert!(SessionToken::generate().unwrap().is_one_of_ours());
+        }
+        let bits = "-_0123456789abcdefghijklmnopqrstuvwxyzABCD";
+        for last in "AEIMQUYcgkosw048".chars() {
+            assert!(token(&format!("{bits}{last}")).is_one_of_ours());
+        }
+        for last in ["B", "_", "=", "+", "%", "", "AA", "A=", "AAAA"] {
+            assert!(!token(&format!("{bits}{last}")).is_one_of_ours(), "{last}");
+        }
+        assert!(!token(&format!("{}+A", &bits[1..])).is_one_of_ours());
+        assert!(!token(&"A".repeat(MAX_TOKEN_BYTES)).is_one_of_ours());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::faulty::{Fault, FaultyService};
-use crate::support::{Answer, Ask, Connection, Service, wait_until};
+use crate::support::{Answer, Ask, Connection, PATIENCE, Service, unknown_token, wait_until};
 
 fn logout(token: &str) -> Ask {
     Ask::post("/api/auth/logout").session(token)
@@ -127,7 +127,11 @@ fn a_failure_is_logged_once_also_if_the_client_went_away_before() {
     let one = format!("/admin/sessions/{}", "0".repeat(64));
     let of_one = Service::authorized("DELETE", &one);
     let cases = [
-        (logout("any"), false, "Session could not be cleared"),
+        (
+            logout(&unknown_token(1)),
+            false,
+            "Session could not be cleared",
+        ),
         (revoke_all("42"), true, "Sessions could not be revoked"),
         (of_one, true, "Sessions could not be revoked"),
         (login("42"), true, "The session store is unavailable"),
@@ -145,7 +149,7 @@ fn a_failure_is_logged_once_also_if_the_client_went_away_before() {
 
 #[test]
 fn a_request_that_ran_out_of_time_has_its_store_call_finished_and_told() {
-    let service = FaultyService::hasty();
+    let service = FaultyService::with_timeouts(PATIENCE, Duration::from_millis(200));
     let token = service.token_of("42");
     let answer = ask_in_vain(&service, &logout(&token), false);
     assert_eq!(answer.status, 408);

@@ -28,6 +28,7 @@ mod log_floods;
 mod log_reader;
 mod logout;
 mod logs;
+mod many_values;
 mod metrics;
 mod modules;
 mod openapi;

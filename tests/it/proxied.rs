@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use crate::support::service::binary;
-use crate::support::{Ask, Connection, Service, wait_until};
+use crate::support::{Ask, Connection, Service, unknown_token, wait_until};
 
 /// Addresses that were free a moment ago.
 fn free_addresses<const N: usize>() -> [SocketAddr; N] {
@@ -99,7 +99,7 @@ fn six_rolling_restarts_of_two_replicas_lose_no_request() {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 // A POST, which nginx does not try a second time once it was sent.
-                let ask = Ask::post("/api/auth/logout").session("unknown");
+                let ask = Ask::post("/api/auth/logout").session(&unknown_token(1));
                 scope.spawn(move || {
                     let mut connection = Connection::open(front);
                     let mut count = 0;

@@ -10,8 +10,9 @@ use neptun_auth::http::{self, App, CookieSettings, Draining};
 use neptun_auth::metrics::{Listener, Metrics};
 use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, counting, serve};
 use neptun_auth::session::{
-    Lifetimes, Moment, SealedSession, Session, SessionId, SessionList, SessionManager,
-    SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp, User,
+    Clock as _, Lifetimes, ManualClock, Moment, SealedSession, Session, SessionId, SessionList,
+    SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp,
+    User,
 };
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
@@ -34,6 +35,8 @@ pub enum Fault {
     Panics = 4,
     /// It is done once it is released, or then fails as told by then.
     Waits = 5,
+    /// All is done, but last uses only once they are released.
+    WaitsToTouch = 6,
 }
 
 /// Holds calls back until they are released.
@@ -70,7 +73,7 @@ impl FaultyStore {
             fault = self.fault.load(Ordering::SeqCst);
         }
         match fault {
-            0 | 5 => call.await,
+            0 | 5 | 6 => call.await,
             1 => error,
             2 => call.await.and(error),
             3 => std::future::pending().await,
@@ -90,6 +93,9 @@ impl SessionStore for FaultyStore {
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
+        if self.fault.load(Ordering::SeqCst) == Fault::WaitsToTouch as u8 {
+            self.gate.pass().await;
+        }
         self.suffer(self.inner.touch(id, at)).await
     }
 
@@ -173,6 +179,7 @@ pub struct FaultyService {
     gate: Arc<Gate>,
     log: Arc<Log>,
     end: Option<(oneshot::Sender<()>, JoinHandle<usize>)>,
+    pub clock: Arc<ManualClock>,
     pub sessions: Arc<SessionManager>,
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -194,9 +201,9 @@ impl FaultyService {
         Self::with(&[], super::PATIENCE, REQUEST_TIMEOUT)
     }
 
-    /// With requests that have less time than the store.
-    pub fn hasty() -> Self {
-        Self::with(&[], super::PATIENCE, Duration::from_millis(200))
+    /// With so much time for a call of the store, and for a request.
+    pub fn with_timeouts(store_timeout: Duration, request_timeout: Duration) -> Self {
+        Self::with(&[], store_timeout, request_timeout)
     }
 
     fn with(origins: &[&str], store_timeout: Duration, request_timeout: Duration) -> Self {
@@ -215,11 +222,12 @@ impl FaultyService {
         };
         let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
         let store = Instrumented::new(store, store_timeout, Arc::clone(&metrics));
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let lifetimes = Lifetimes {
             session_ttl: Duration::from_hours(1),
             idle_timeout: None,
         };
-        let sessions = SessionManager::new(Arc::new(store), Arc::new(SystemClock), lifetimes);
+        let sessions = SessionManager::new(Arc::new(store), Arc::clone(&clock) as _, lifetimes);
         let sessions = sessions.with_timeouts(Timeouts {
             call: store_timeout,
             request: request_timeout.mul_f64(0.8),
@@ -275,6 +283,7 @@ impl FaultyService {
             gate,
             log,
             end: Some((trigger, public)),
+            clock,
             sessions,
             public: addresses.0,
             admin: addresses.1,
@@ -307,6 +316,11 @@ impl FaultyService {
             async { tokio::time::timeout(super::PATIENCE, self.gate.called.acquire()).await };
         let called = self.runtime.block_on(called);
         called.expect("the store is called").unwrap().forget();
+    }
+
+    /// How many calls have come to wait that nobody has waited for yet.
+    pub fn waiting(&self) -> usize {
+        self.gate.called.available_permits()
     }
 
     /// Lets one waiting call go on.

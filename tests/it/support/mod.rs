@@ -30,6 +30,11 @@ pub use wire::{Answer, Ask, Connection};
 
 use std::time::{Duration, Instant};
 
+/// What may be the token of a session, and is of none; another for each number.
+pub fn unknown_token(number: usize) -> String {
+    format!("unknown-{number:034}A")
+}
+
 /// Longer than anything here should take; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

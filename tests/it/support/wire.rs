@@ -47,6 +47,15 @@ impl Ask {
         self.header("cookie", format!("neptun-session={token}"))
     }
 
+    /// A `Cookie` header with the session cookie of each value.
+    pub fn sessions(self, tokens: &[String]) -> Self {
+        let cookies: Vec<String> = tokens
+            .iter()
+            .map(|token| format!("neptun-session={token}"))
+            .collect();
+        self.header("cookie", cookies.join("; "))
+    }
+
     /// A JSON body.
     pub fn json(self, body: &str) -> Self {
         self.header("content-type", "application/json").body(body)

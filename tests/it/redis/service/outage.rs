@@ -14,7 +14,7 @@ use super::{
     assert_not_cleared, assert_soon_live, assert_unavailable, check, issue, logout,
     ready_service_on, revoke_all, service_on, status_of,
 };
-use crate::support::{Answer, Ask, Service, assert_envelope};
+use crate::support::{Answer, Ask, Service, assert_envelope, unknown_token};
 
 /// A service that has issued two sessions: one to log out of when the store is away, and one that
 /// nobody ends.
@@ -123,8 +123,8 @@ fn a_service_whose_server_is_down_starts_lives_is_not_ready_and_then_is() {
     let service = service_on(&server.url(), &[]);
     assert_eq!(status_of(&service, "/healthz"), 200);
     assert_eq!(status_of(&service, "/readyz"), 503);
-    assert_unavailable(&check(&service, "unknown"));
-    assert_not_cleared(&logout(&service, "unknown"));
+    assert_unavailable(&check(&service, &unknown_token(1)));
+    assert_not_cleared(&logout(&service, &unknown_token(1)));
     // Without a cookie the store is not asked.
     assert_eq!(Ask::get("/api/auth/check").send(service.public).status, 401);
     server.start_again();
