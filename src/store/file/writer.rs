@@ -19,6 +19,7 @@ use super::FileConfig;
 use super::batch::{Batch, Reply, unavailable};
 use super::entry::Entry;
 use super::journal::{Fault, Journal, Unreadable};
+use crate::rate_limit::RateLimit;
 use crate::session::{Moment, SealedSession, Session, SessionId, Timestamp, User};
 use crate::store::memory::MemoryStore;
 
@@ -59,6 +60,9 @@ pub(super) struct Writer {
     seen_due: Instant,
     /// When the journal failed last.
     failed_at: Option<(Instant, Arc<Fault>)>,
+    /// A full disk may take the one write and not the next.
+    faults: RateLimit,
+    recoveries: RateLimit,
     /// How many were answered by the last commit: so many are likely to call again.
     expected: usize,
     last_commit: Duration,
@@ -79,6 +83,8 @@ impl Writer {
             seen: HashMap::new(),
             seen_due: Instant::now(),
             failed_at: None,
+            faults: RateLimit::default(),
+            recoveries: RateLimit::default(),
             expected: 0,
             last_commit: Duration::ZERO,
         }
@@ -220,12 +226,16 @@ impl Writer {
 
     fn note_fault(&mut self, fault: Fault) -> Arc<Fault> {
         let fault = Arc::new(fault);
-        if self.failed_at.is_none() {
-            tracing::error!(
-                class = fault.class(),
-                "the session file takes no writes, trying again: {fault}"
-            );
-        }
+        self.faults.note(|| {
+            let (class, fault) = (fault.class(), Arc::clone(&fault));
+            move |times| {
+                tracing::error!(
+                    class,
+                    times,
+                    "the session file takes no writes, trying again: {fault}"
+                );
+            }
+        });
         // Last uses are no reason to let the memory grow for as long as the fault lasts.
         if self.seen.len() >= MAX_SEEN {
             self.seen.clear();
@@ -248,7 +258,11 @@ impl Writer {
         let memory = &*self.memory;
         match self.journal.reopen(|row| replay(row, memory)) {
             Ok(rows) => {
-                tracing::info!(rows, "the session file takes writes again");
+                self.recoveries.note(|| {
+                    move |times| {
+                        tracing::info!(rows, times, "the session file takes writes again");
+                    }
+                });
                 self.failed_at = None;
                 Ok(())
             }
