@@ -123,10 +123,13 @@ pub enum Listener {
 
 const LISTENERS: [&str; 2] = ["public", "admin"];
 
-/// What can fail in a store, whichever it is; see `StoreError::class`. A test in `store` holds
-/// this list against what the adapters say.
-pub const STORE_ERROR_CLASSES: [&str; 30] = [
-    // Of all, and of those that keep sessions in this process.
+/// Whether a Redis server answers for its sessions, as a label.
+const SHARD_STATES: [&str; 2] = ["serving", "lost"];
+
+/// What can fail in a store that keeps sessions in this process; see `StoreError::class`. A test
+/// in `store` holds this list against what those adapters say.
+pub const STORE_ERROR_CLASSES: [&str; 9] = [
+    // Of all.
     "timeout",
     "max_sessions",
     // Of the file.
@@ -137,28 +140,6 @@ pub const STORE_ERROR_CLASSES: [&str; 30] = [
     "engine",
     "overloaded",
     "read_only",
-    // Of Redis.
-    "busy",
-    "clusterdown",
-    "connecting",
-    "durability",
-    "io",
-    "loading",
-    "masterdown",
-    "misconf",
-    "moved",
-    "noauth",
-    "noperm",
-    "noreplicas",
-    "oom",
-    "protocol",
-    "readonly",
-    "record",
-    "sentinel",
-    "server",
-    "stopped",
-    "tls",
-    "wait",
 ];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -187,6 +168,7 @@ pub struct Metrics {
     store_ok: [Histogram; STORE_OPERATIONS.len()],
     store_error: [Histogram; STORE_OPERATIONS.len()],
     store_errors: Family<Labels<1>, Counter>,
+    redis: OfRedis,
     log_lines_lost: Counter,
     count_lost_lines: fn() -> u64,
 }
@@ -214,12 +196,9 @@ impl Metrics {
         };
         let (store_ok, store_error) = (store_as("ok"), store_as("error"));
         let store_errors = Family::<Labels<1>, Counter>::default();
-        for class in STORE_ERROR_CLASSES {
-            drop(store_errors.get_or_create(&[("class", class)]));
-        }
         let requests = Requests::new(routes, expected);
 
-        Self {
+        let metrics = Self {
             logouts: labelled(
                 r,
                 "logouts",
@@ -268,6 +247,7 @@ impl Metrics {
                 "Failed calls to the session store, by what failed",
                 store_errors,
             ),
+            redis: OfRedis::new(r),
             log_lines_lost: registered(
                 r,
                 "log_lines_lost",
@@ -295,6 +275,15 @@ impl Metrics {
             },
             store_error,
             registry,
+        };
+        metrics.expect_store_errors(STORE_ERROR_CLASSES);
+        metrics
+    }
+
+    /// Shows these classes of failures of a store from the start, at zero.
+    pub fn expect_store_errors(&self, classes: impl IntoIterator<Item = &'static str>) {
+        for class in classes {
+            drop(self.store_errors.get_or_create(&[("class", class)]));
         }
     }
 
@@ -369,6 +358,15 @@ impl Metrics {
         durations[operation as usize].observe(took.as_secs_f64());
     }
 
+    /// Says how many Redis servers answer for their part of the sessions and how many do not, and
+    /// whether changes cannot be confirmed.
+    pub fn set_redis(&self, serving: usize, lost: usize, is_unconfirmed: bool) {
+        for (gauge, count) in self.redis.shards.iter().zip([serving, lost]) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.redis.unconfirmed.set(i64::from(is_unconfirmed));
+    }
+
     /// All of it in the Prometheus text format, version 0.0.4.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let lost = (self.count_lost_lines)();
@@ -376,6 +374,32 @@ impl Metrics {
         let mut open_metrics = String::new();
         encode(&mut open_metrics, &self.registry)?;
         Ok(text::from_open_metrics(&open_metrics))
+    }
+}
+
+/// How the servers of a store in Redis are.
+struct OfRedis {
+    shards: [Gauge; SHARD_STATES.len()],
+    unconfirmed: Gauge,
+}
+
+impl OfRedis {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            shards: labelled(
+                registry,
+                "redis_shards",
+                "Redis servers that hold a part of the sessions, by whether they answer for it",
+                "state",
+                SHARD_STATES,
+            ),
+            unconfirmed: registered(
+                registry,
+                "redis_unconfirmed",
+                "1 while changes cannot be confirmed by as many replicas as configured",
+                Gauge::default(),
+            ),
+        }
     }
 }
 

@@ -1,24 +1,25 @@
 //! One connection: commands with a deadline, and the confirmation by replicas.
 //!
-//! `dial` makes it, `link` keeps one of its kind up, `servers` decides which one a key needs.
-//! Never repeats a command, and never outlives a failure: a broken one stays broken.
+//! `dial` makes it, `node` keeps one of its kind up. Never repeats a command, and never outlives a
+//! failure: one that has ended fails whoever still waits for an answer on it, at once.
 //!
 //! Many calls share the connection; redis-rs hands replies out in the order of the commands. A
 //! call that gives up leaves its place in that order, so its late reply goes nowhere, and not to
 //! the next call.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::error::{another_connection_may_help, store_error, timed_out, unconfirmed};
-use crate::session::{StoreError, StoreErrorKind};
+use super::dial::{Place, Way};
+use super::error::{Class, Failure};
 
 /// How long a fence key lives after its last use, in milliseconds: a day.
 const FENCE_LIFE: i64 = 86_400_000;
@@ -27,21 +28,27 @@ const FENCE_LIFE: i64 = 86_400_000;
 /// is less: an idle server looks at its clock ten times a second, and the answer has to travel.
 const ANSWER_TIME: Duration = Duration::from_millis(150);
 
+/// What a command is to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It may be sent again, and its answer is worth nothing once it is late.
+    Read,
+    /// It is sent once, and what it has done is to be known however late the answer comes.
+    Change,
+}
+
 /// An open connection, or one that was open.
 pub(super) struct Conn {
     mux: MultiplexedConnection,
-    driver: AbortHandle,
-    state: Arc<ConnState>,
-    /// Why writes acknowledged by this server may be lost, if they may.
-    pub(super) doubt: Option<String>,
+    life: Arc<Life>,
     confirmations: Confirmations,
 }
 
-/// What the connection's driver, its callers and its keeper tell each other.
+/// Whether the connection is up, and who wants to know.
 #[derive(Default)]
-struct ConnState {
-    closed: AtomicBool,
-    condemned: Notify,
+pub(super) struct Life {
+    end: OnceLock<Class>,
+    ended: Notify,
     suspected: Notify,
 }
 
@@ -54,55 +61,90 @@ struct Confirmations {
     turn: Mutex<()>,
 }
 
-impl Conn {
-    /// Starts to drive a connection that was just made.
-    pub(super) fn start(
-        mux: MultiplexedConnection,
-        driver: impl Future<Output = ()> + Send + 'static,
-        doubt: Option<String>,
-    ) -> Self {
-        let state = Arc::<ConnState>::default();
-        let seen_closed = Arc::clone(&state);
-        let driver = tokio::spawn(async move {
-            driver.await;
-            seen_closed.closed.store(true, Ordering::Release);
-            seen_closed.condemned.notify_one();
-        });
-        Self {
-            mux,
-            driver: driver.abort_handle(),
-            state,
-            doubt,
-            confirmations: Confirmations::default(),
+impl Life {
+    /// Nothing more is to be sent or waited for, because of this.
+    pub(super) fn end(&self, why: Class) {
+        if self.end.set(why).is_ok() {
+            self.ended.notify_waiters();
         }
     }
 
-    /// Whether commands may still be sent.
-    pub(super) fn is_open(&self) -> bool {
-        !self.state.closed.load(Ordering::Acquire)
+    /// Why it ended, if it has.
+    pub(super) fn over(&self) -> Option<Class> {
+        self.end.get().copied()
     }
 
-    /// Sends one command and waits for its answer until the deadline.
+    /// Waits for the end.
+    pub(super) async fn ended(&self) {
+        let ended = self.ended.notified();
+        if self.over().is_none() {
+            ended.await;
+        }
+    }
+
+    /// Waits until a call has run out of its time.
+    pub(super) fn suspected(&self) -> Notified<'_> {
+        self.suspected.notified()
+    }
+}
+
+impl Conn {
+    pub(super) async fn open(way: &Way, place: &Place) -> Result<Self, Failure> {
+        let life = Arc::<Life>::default();
+        let told = Arc::clone(&life);
+        let on_push = move |push: PushInfo| -> Result<(), ()> {
+            if push.kind == PushKind::Disconnection {
+                told.end(Class::Io);
+            }
+            Ok(())
+        };
+        Ok(Self {
+            mux: way.open_watched(place, on_push).await?,
+            life,
+            confirmations: Confirmations::default(),
+        })
+    }
+
+    pub(super) const fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// Sends one command and waits for its answer. `asking` is for a node that the key's slot is
+    /// just moving to, which only takes it so.
     pub(super) async fn send<T: FromRedisValue>(
         &self,
         command: &Cmd,
+        asking: bool,
+        purpose: Purpose,
         deadline: Instant,
-    ) -> Result<T, StoreError> {
-        let mut mux = self.mux.clone();
-        let answer = timeout_at(deadline, command.query_async(&mut mux)).await;
-        self.judge(answer.map_err(|_| timed_out()))
+    ) -> Result<T, Failure> {
+        let answer = if asking {
+            let mut both = redis::pipe();
+            both.cmd("ASKING").add_command(command.clone());
+            let answers = self.send_all(&both, purpose, deadline).await?;
+            answers.into_iter().nth(1).unwrap_or(Ok(Value::Nil))?
+        } else {
+            let mut mux = self.mux.clone();
+            let answer = mux.send_packed_command(command);
+            self.answer(answer, purpose, deadline)
+                .await?
+                .extract_error()?
+        };
+        Ok(redis::from_redis_value(answer)?)
     }
 
-    /// The same to a node that a key's slot is just moving to, which only takes it after `ASKING`.
-    pub(super) async fn send_asking<T: FromRedisValue>(
+    /// Sends commands as one unit, so that no other call's come between; each has an answer.
+    pub(super) async fn send_all(
         &self,
-        command: &Cmd,
+        commands: &Pipeline,
+        purpose: Purpose,
         deadline: Instant,
-    ) -> Result<T, StoreError> {
-        let mut both = redis::pipe();
-        both.cmd("ASKING").add_command(command.clone());
-        let answers = self.send_all(&both, deadline).await?;
-        self.read(answers.into_iter().nth(1))
+    ) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        let mut mux = self.mux.clone();
+        let answers = mux.send_packed_commands(commands, 0, commands.len());
+        let answers = self.answer(answers, purpose, deadline).await?;
+        let read = |answer: Value| answer.extract_error().map_err(Failure::from);
+        Ok(answers.into_iter().map(read).collect())
     }
 
     /// Sends one command whose answer nobody needs, if there is room to do so at once.
@@ -113,62 +155,46 @@ impl Conn {
         let _: Option<_> = futures_util::FutureExt::now_or_never(sending);
     }
 
-    /// Sends commands as one unit, so that no other call's come between; each has an answer.
-    async fn send_all(
+    /// Waits for an answer, until the deadline or the connection's end. What was changed is worth
+    /// knowing after the deadline too; then a connection that has fallen silent soon ends.
+    async fn answer<T>(
         &self,
-        commands: &Pipeline,
+        answer: impl Future<Output = RedisResult<T>>,
+        purpose: Purpose,
         deadline: Instant,
-    ) -> Result<Vec<Value>, StoreError> {
-        let mut mux = self.mux.clone();
-        let answers = mux.send_packed_commands(commands, 0, commands.len());
-        self.judge(timeout_at(deadline, answers).await.map_err(|_| timed_out()))
-    }
-
-    /// Turns the client library's outcome into ours, and tells the keeper what it means for the
-    /// connection.
-    fn judge<T>(&self, answer: Result<redis::RedisResult<T>, StoreError>) -> Result<T, StoreError> {
-        let error = match answer {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => store_error(error),
-            Err(silence) => silence,
-        };
-        if error.kind() == StoreErrorKind::TimedOut {
-            self.state.suspected.notify_one();
-        } else if another_connection_may_help(&error) {
-            self.condemn();
+    ) -> Result<T, Failure> {
+        let mut ended = pin!(self.life.ended.notified());
+        if let Some(why) = self.life.over() {
+            return Err(why.into());
         }
-        Err(error)
-    }
-
-    /// Has the connection replaced.
-    fn condemn(&self) {
-        self.state.condemned.notify_one();
-    }
-
-    /// Closes the connection; calls that wait for an answer on it fail now, and not at their
-    /// deadlines.
-    pub(super) fn close(&self) {
-        self.state.closed.store(true, Ordering::Release);
-        self.driver.abort();
-    }
-
-    /// Ends once the connection must be replaced: it is closed, or leads to a server that refuses,
-    /// or a call timed out and then a `PING` went unanswered for as long as `probe`.
-    pub(super) async fn until_useless(&self, probe: Duration) {
+        let (mut answer, mut late) = (pin!(answer), pin!(sleep_until(deadline)));
+        let mut is_late = false;
         loop {
             tokio::select! {
-                () = self.state.condemned.notified() => return,
-                () = self.state.suspected.notified() => {}
+                biased;
+                answer = &mut answer => {
+                    if purpose == Purpose::Change {
+                        self.stands()?;
+                    }
+                    return answer.map_err(Failure::from);
+                }
+                () = &mut ended => return Err(self.life.over().unwrap_or(Class::Io).into()),
+                () = &mut late, if !is_late => {
+                    self.life.suspected.notify_one();
+                    if purpose == Purpose::Read {
+                        return Err(Class::Timeout.into());
+                    }
+                    is_late = true;
+                }
             }
-            let mut mux = self.mux.clone();
-            let ping = redis::cmd("PING");
-            let answered = tokio::select! {
-                () = self.state.condemned.notified() => return,
-                answer = tokio::time::timeout(probe, mux.send_packed_command(&ping)) => answer,
-            };
-            if !matches!(answered, Ok(Ok(_))) {
-                return;
-            }
+        }
+    }
+
+    /// What a server acknowledged that is not the master any more, another may never hear of.
+    fn stands(&self) -> Result<(), Failure> {
+        match self.life.over() {
+            Some(Class::Demoted) => Err(Class::Demoted.into()),
+            _ => Ok(()),
         }
     }
 
@@ -184,30 +210,14 @@ impl Conn {
         replicas: usize,
         fence: &str,
         deadline: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failure> {
         let mine = self.confirmations.asked.fetch_add(1, Ordering::AcqRel) + 1;
         let turn = timeout_at(deadline, self.confirmations.turn.lock()).await;
-        let _turn = turn.map_err(|_| unconfirmed())?;
+        let _turn = turn.map_err(|_| Class::Wait)?;
         if self.confirmations.confirmed.load(Ordering::Acquire) >= mine {
-            return Ok(());
+            return self.stands();
         }
         let up_to = self.confirmations.asked.load(Ordering::Acquire);
-        self.fence_and_wait(replicas, fence, deadline)
-            .await
-            .map_err(|cause| match cause.kind() {
-                StoreErrorKind::Unconfirmed => cause,
-                _ => StoreError::new(StoreErrorKind::Unconfirmed, cause.class()).caused_by(cause),
-            })?;
-        self.confirmations.confirmed.store(up_to, Ordering::Release);
-        Ok(())
-    }
-
-    async fn fence_and_wait(
-        &self,
-        replicas: usize,
-        fence: &str,
-        deadline: Instant,
-    ) -> Result<(), StoreError> {
         let mut renew = redis::cmd("PEXPIRE");
         renew.arg(fence).arg(FENCE_LIFE);
         let (renewed, mut acknowledged): (i64, usize) =
@@ -220,8 +230,9 @@ impl Conn {
             acknowledged = waited;
         }
         if acknowledged < replicas {
-            return Err(unconfirmed());
+            return Err(Class::Wait.into());
         }
+        self.confirmations.confirmed.store(up_to, Ordering::Release);
         Ok(())
     }
 
@@ -230,33 +241,24 @@ impl Conn {
         write: Cmd,
         replicas: usize,
         deadline: Instant,
-    ) -> Result<(T, usize), StoreError> {
+    ) -> Result<(T, usize), Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
         // Zero would mean for ever.
         let patience = left.saturating_sub(ANSWER_TIME.min(left / 4)).as_millis();
         if patience == 0 {
-            return Err(unconfirmed());
+            return Err(Class::Wait.into());
         }
         let mut wait = redis::cmd("WAIT");
         wait.arg(replicas).arg(patience.to_string());
         let mut both = redis::pipe();
         both.add_command(write).add_command(wait);
-        let mut answers = self.send_all(&both, deadline).await?.into_iter();
-        let written = self.read(answers.next())?;
-        let acknowledged = self.read(answers.next())?;
-        Ok((written, acknowledged))
-    }
-
-    fn read<T: FromRedisValue>(&self, answer: Option<Value>) -> Result<T, StoreError> {
-        let value = answer.unwrap_or(Value::Nil).extract_error();
-        self.judge(Ok(value.and_then(|value| {
-            redis::from_redis_value(value).map_err(redis::RedisError::from)
-        })))
-    }
-}
-
-impl Drop for Conn {
-    fn drop(&mut self) {
-        self.close();
+        let answers = self.send_all(&both, Purpose::Change, deadline).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+        let (written, acknowledged) = (next()?, next()?);
+        Ok((
+            redis::from_redis_value(written)?,
+            redis::from_redis_value(acknowledged)?,
+        ))
     }
 }

@@ -1,29 +1,29 @@
-//! Making a connection: find the server, connect, log in, see that it is one that can be used.
+//! How servers are reached: redis-rs dials, speaks TLS (rustls with ring, certificates always
+//! verified) and logs in, at one address at a time.
 //!
-//! redis-rs speaks the protocol; the socket is ours, so that its options and every deadline are.
-//! Called by `link` and `cluster`. Never retries, and holds no state but which Sentinel
-//! answered last.
+//! Its own ways of keeping connections up stay out, for reasons that were measured: the callers of
+//! `ConnectionManager` wait out its reconnects, and it never replaces a silent or a demoted
+//! server; `cluster_async` holds up calls to healthy nodes while it recovers, and its `WAIT` need
+//! not be on the connection that wrote; its Sentinel client believes the first that answers.
+//! What takes their place is `node` and `topology`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::io::AsyncDNSResolver;
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, InfoDict, RedisConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
+    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisFuture, TlsCertificates,
 };
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::lookup_host;
 
-use super::conn::Conn;
-use super::durability::Promises;
-use super::error::{store_error, unavailable};
-use super::tls::{self, Secure};
-use super::url::{Endpoint, Login, RedisUrl};
-use crate::session::StoreError;
+use super::error::{Class, Failure};
+use super::url::{Endpoint, Login, RedisUrl, Tls};
 
 /// How many commands may be on their way to the socket; above it callers wait, within their time.
 const SEND_BUFFER: usize = 1024;
@@ -35,251 +35,182 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// The kernel gives up a connection whose data was not acknowledged for this long.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 
-/// How to reach one server.
-pub(super) struct Dialer {
-    to: Address,
-    session: RedisConnectionInfo,
-    secure: Arc<Secure>,
-    limit: Duration,
+/// How servers are reached, alike for all of a store.
+pub(super) struct Way {
+    login: Login,
+    sentinel_login: Login,
+    tls: Option<Box<Tls>>,
+    pub(super) db: i64,
+    /// The time a call may take, and so an attempt at a connection.
+    pub(super) timeout: Duration,
+    pub(super) wait_replicas: usize,
+    /// A key of ours that never is.
+    pub(super) no_key: String,
 }
 
-/// Where a server is.
-enum Address {
-    Fixed(Endpoint),
-    Master {
-        name: String,
-        sentinels: Vec<Endpoint>,
-        preferred: AtomicUsize,
-        session: RedisConnectionInfo,
-    },
+/// One address of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) endpoint: Endpoint,
+    pub(super) address: SocketAddr,
 }
 
-type Driver = BoxFuture<'static, ()>;
+/// Who is logged in to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum As {
+    Server,
+    Sentinel,
+}
 
-impl Dialer {
-    /// Reaches the server at `endpoint` in the way `url` says; no attempt takes longer than `limit`.
-    pub(super) fn to_server(
+impl Way {
+    pub(super) fn new(
         url: &RedisUrl,
-        endpoint: Endpoint,
-        secure: Arc<Secure>,
-        limit: Duration,
+        timeout: Duration,
+        wait_replicas: usize,
+        no_key: String,
     ) -> Self {
-        Self::new(url, Address::Fixed(endpoint), secure, limit)
-    }
-
-    /// Reaches the master that the Sentinels name.
-    pub(super) fn to_master(
-        url: &RedisUrl,
-        sentinels: Vec<Endpoint>,
-        name: String,
-        secure: Arc<Secure>,
-        limit: Duration,
-    ) -> Self {
-        let to = Address::Master {
-            name,
-            sentinels,
-            preferred: AtomicUsize::new(0),
-            session: login(&url.sentinel_login),
-        };
-        Self::new(url, to, secure, limit)
-    }
-
-    fn new(url: &RedisUrl, to: Address, secure: Arc<Secure>, limit: Duration) -> Self {
         Self {
-            to,
-            session: login(&url.login).set_db(url.db),
-            secure,
-            limit,
+            login: url.login.clone(),
+            sentinel_login: url.sentinel_login.clone(),
+            tls: url.tls.clone(),
+            db: url.db,
+            timeout,
+            wait_replicas,
+            no_key,
         }
     }
 
-    /// What the connection is to, for the log.
-    pub(super) fn describe(&self) -> String {
-        match &self.to {
-            Address::Fixed(endpoint) => endpoint.to_string(),
-            Address::Master { name, .. } => format!("master {name}"),
-        }
+    /// How long a caller waits for what is being connected to for the first time.
+    pub(super) fn patience(&self) -> Duration {
+        (self.timeout / 4).min(Duration::from_millis(250))
     }
 
-    /// Makes a connection to a master that is ready to serve.
-    pub(super) async fn dial(&self) -> Result<Conn, StoreError> {
-        match &self.to {
-            Address::Fixed(endpoint) => self.connect(endpoint).await,
-            Address::Master {
-                name,
-                sentinels,
-                preferred,
-                session,
-            } => {
-                let first = preferred.load(Ordering::Relaxed);
-                let mut last = unavailable("sentinel");
-                for step in 0..sentinels.len() {
-                    let position = (first + step) % sentinels.len();
-                    match self.through(&sentinels[position], name, session).await {
-                        Ok(conn) => {
-                            preferred.store(position, Ordering::Relaxed);
-                            return Ok(conn);
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
-        }
-    }
-
-    async fn through(
+    /// A connection that is logged in, and no more than that.
+    pub(super) async fn open(
         &self,
-        sentinel: &Endpoint,
-        name: &str,
-        session: &RedisConnectionInfo,
-    ) -> Result<Conn, StoreError> {
-        let mut ask = redis::cmd("SENTINEL");
-        ask.arg("get-master-addr-by-name").arg(name);
-        let master: Option<(String, u16)> = self.ask_as(sentinel, &ask, session).await?;
-        let (host, port) = master.ok_or(unavailable("sentinel"))?;
-        self.connect(&Endpoint { host, port }).await
+        place: &Place,
+        whom: As,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let (protocol, config) = (ProtocolVersion::RESP2, config(place.address));
+        let client = self.client(&place.endpoint, whom, protocol)?;
+        let open = client.get_multiplexed_async_connection_with_config(&config);
+        Ok(open.await?)
     }
 
-    /// Asks this very server one thing, on a connection for that.
-    pub(super) async fn ask<T: FromRedisValue>(
+    /// The same to a server, with somebody who is told of its end at once: RESP3 can do that.
+    pub(super) async fn open_watched(
         &self,
-        endpoint: &Endpoint,
-        command: &Cmd,
-    ) -> Result<T, StoreError> {
-        self.ask_as(endpoint, command, &self.session).await
+        place: &Place,
+        watcher: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, Failure> {
+        let (protocol, config) = (ProtocolVersion::RESP3, config(place.address));
+        let client = self.client(&place.endpoint, As::Server, protocol)?;
+        let config = config.set_push_sender(watcher);
+        let open = client.get_multiplexed_async_connection_with_config(&config);
+        Ok(open.await?)
     }
 
-    async fn ask_as<T: FromRedisValue>(
+    fn client(
         &self,
-        endpoint: &Endpoint,
-        command: &Cmd,
-        session: &RedisConnectionInfo,
-    ) -> Result<T, StoreError> {
-        within(self.limit / 2, async {
-            let (mut mux, driver) = self.open(endpoint, session).await?;
-            tokio::select! {
-                answer = command.query_async(&mut mux) => answer.map_err(store_error),
-                () = driver => Err(unavailable("io")),
-            }
-        })
-        .await
-    }
-
-    /// Connects to this very server and sees what it is.
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Conn, StoreError> {
-        within(self.limit, async {
-            let (mux, driver) = self.open(endpoint, &self.session).await?;
-            // From here on dropping the connection closes it.
-            let mut asking = mux.clone();
-            let mut examined = Box::pin(examine(&mut asking));
-            let mut driver = driver;
-            let doubt = tokio::select! {
-                doubt = &mut examined => doubt?,
-                () = &mut driver => return Err(unavailable("io")),
-            };
-            Ok(Conn::start(mux, driver, doubt))
-        })
-        .await
-    }
-
-    async fn open(
-        &self,
-        endpoint: &Endpoint,
-        session: &RedisConnectionInfo,
-    ) -> Result<(MultiplexedConnection, Driver), StoreError> {
-        let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-        let socket = socket.and_then(with_options).map_err(io_error)?;
-        let Some(connector) = self.secure.connector()? else {
-            return speak(session, socket).await;
+        to: &Endpoint,
+        whom: As,
+        protocol: ProtocolVersion,
+    ) -> Result<Client, Failure> {
+        let (host, port) = (to.host.clone(), to.port);
+        let info = |addr: ConnectionAddr| -> Result<ConnectionInfo, Failure> {
+            let info = addr.into_connection_info()?.set_tcp_settings(tcp());
+            Ok(info.set_redis_settings(self.session(whom, protocol)))
         };
-        let name = tls::server_name(&endpoint.host)?;
-        let encrypted = connector.connect(name, socket).await;
-        let encrypted = encrypted.map_err(|error| unavailable("tls").caused_by(error))?;
-        speak(session, encrypted).await
+        let Some(tls) = &self.tls else {
+            return Ok(Client::open(info(ConnectionAddr::Tcp(host, port))?)?);
+        };
+        let addr = ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: false,
+            tls_params: None,
+        };
+        let client = Client::build_with_tls(info(addr)?, certificates(tls)?);
+        client.map_err(|error| Failure::from(Class::Tls).because(error))
+    }
+
+    fn session(&self, whom: As, protocol: ProtocolVersion) -> RedisConnectionInfo {
+        let login = match whom {
+            As::Server => &self.login,
+            As::Sentinel => &self.sentinel_login,
+        };
+        let mut session = RedisConnectionInfo::default()
+            .set_skip_set_lib_name()
+            .set_protocol(protocol);
+        if let Some(user) = &login.user {
+            session = session.set_username(user);
+        }
+        if let Some(password) = &login.password {
+            session = session.set_password(password);
+        }
+        session
     }
 }
 
-async fn within<T>(
-    limit: Duration,
-    attempt: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let silent = |_| unavailable("timeout");
-    timeout(limit, attempt).await.map_err(silent)?
+/// All addresses of a name.
+pub(super) async fn places(endpoint: &Endpoint) -> Result<Vec<Place>, Failure> {
+    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
+    let place = |address| Place {
+        endpoint: endpoint.clone(),
+        address,
+    };
+    Ok(found.map(place).collect())
 }
 
-fn login(login: &Login) -> RedisConnectionInfo {
-    let mut session = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if let Some(user) = &login.user {
-        session = session.set_username(user);
-    }
-    if let Some(password) = &login.password {
-        session = session.set_password(password);
-    }
-    session
+/// Deadlines are the callers' own, so redis-rs gets none.
+fn config(address: SocketAddr) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(SEND_BUFFER)
+        .set_dns_resolver(Only(address))
 }
 
-fn io_error(error: std::io::Error) -> StoreError {
-    store_error(RedisError::from(error))
-}
-
-fn with_options(socket: TcpStream) -> std::io::Result<TcpStream> {
+fn tcp() -> TcpSettings {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(3);
-    let options = SockRef::from(&socket);
-    options.set_tcp_nodelay(true)?;
-    options.set_tcp_keepalive(&keepalive)?;
-    options.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(socket)
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive)
+        .set_user_timeout(UNACKNOWLEDGED)
 }
 
-/// Logs in. Deadlines are the callers' own, so redis-rs gets none.
-async fn speak<S>(
-    session: &RedisConnectionInfo,
-    stream: S,
-) -> Result<(MultiplexedConnection, Driver), StoreError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let config = AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(SEND_BUFFER);
-    let made = MultiplexedConnection::new_with_config(session, stream, config).await;
-    let (mux, driver) = made.map_err(store_error)?;
-    Ok((mux, Box::pin(driver)))
-}
-
-/// Sees that the server is a master that has its data, and what it promises; gives back the doubt.
-///
-/// A replica is refused even for reading: it may not have heard yet of a session's end. A server
-/// that lets us see nothing of this (an ACL) must answer a `PING`, and is doubted.
-async fn examine(mux: &mut MultiplexedConnection) -> Result<Option<String>, StoreError> {
-    let info: InfoDict = match redis::cmd("INFO").query_async(mux).await {
-        Ok(info) => info,
-        Err(error) => {
-            let error = store_error(error);
-            if error.class() != "noperm" {
-                return Err(error);
-            }
-            let ping = redis::cmd("PING");
-            let _: redis::Value = ping.query_async(mux).await.map_err(store_error)?;
-            return Ok(Promises::default().doubt());
-        }
+/// Read for each connection, so that files may be replaced while the service runs.
+fn certificates(tls: &Tls) -> Result<TlsCertificates, Failure> {
+    let read = |path: &Path| {
+        let because = |error| Failure::from(Class::Tls).because(error);
+        fs::read(path).map_err(because)
     };
-    if info.get::<u8>("loading") == Some(1) {
-        return Err(unavailable("loading"));
+    let ours = tls.cert.as_deref().zip(tls.key.as_deref());
+    let ours = ours.map(|(cert, key)| -> Result<_, Failure> {
+        Ok(ClientTlsConfig {
+            client_cert: read(cert)?,
+            client_key: read(key)?,
+        })
+    });
+    Ok(TlsCertificates {
+        client_tls: ours.transpose()?,
+        root_cert: tls.ca.as_deref().map(read).transpose()?,
+    })
+}
+
+/// Resolves every name to the one address that is tried.
+struct Only(SocketAddr);
+
+impl AsyncDNSResolver for Only {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _host: &'b str,
+        _port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        let only: Box<dyn Iterator<Item = SocketAddr> + Send> = Box::new(std::iter::once(self.0));
+        Box::pin(async { Ok(only) })
     }
-    if info
-        .get::<String>("role")
-        .is_some_and(|role| role != "master")
-    {
-        return Err(unavailable("readonly"));
-    }
-    let mut config = redis::cmd("CONFIG");
-    config.arg("GET").arg("appendfsync");
-    let fsync: Result<Vec<String>, _> = config.query_async(mux).await;
-    let fsync = fsync.ok().and_then(|pair| pair.into_iter().nth(1));
-    Ok(Promises::of(&info, fsync).doubt())
 }

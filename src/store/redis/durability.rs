@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 use redis::InfoDict;
 
+use super::error::printable;
+
 /// The server's settings that matter; `None` where it does not let us know.
 #[derive(Debug, Default)]
 pub(super) struct Promises {
@@ -20,12 +22,14 @@ pub(super) struct Promises {
 
 impl Promises {
     /// What `INFO` and `CONFIG GET appendfsync` say.
-    pub(super) fn of(info: &InfoDict, fsync: Option<String>) -> Self {
+    pub(super) fn of(info: Option<&InfoDict>, fsync: Option<String>) -> Self {
+        let word = |text: String| printable(&text).into_owned();
+        let enabled = info.and_then(|info| info.get::<u8>("aof_enabled"));
         Self {
-            append_only: info.get::<u8>("aof_enabled").map(|enabled| enabled == 1),
-            fsync,
-            max_memory: info.get("maxmemory"),
-            eviction: info.get("maxmemory_policy"),
+            append_only: enabled.map(|enabled| enabled == 1),
+            fsync: fsync.map(word),
+            max_memory: info.and_then(|info| info.get("maxmemory")),
+            eviction: info.and_then(|info| info.get("maxmemory_policy")).map(word),
         }
     }
 
@@ -54,7 +58,8 @@ impl Promises {
             let joint = if doubt.is_empty() { "" } else { "; " };
             let _ = write!(
                 doubt,
-                "{joint}sessions and revocations can be evicted (maxmemory-policy is {eviction})"
+                "{joint}sessions and revocations can be evicted, and logging a user out everywhere \
+                 may then miss sessions (maxmemory-policy is {eviction})"
             );
         }
         (!doubt.is_empty()).then_some(doubt)

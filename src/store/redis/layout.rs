@@ -27,10 +27,10 @@
 //! - *End* takes the record (`GETDEL`: exactly one caller gets it), then cleans the index. In
 //!   between, the index names a session that is gone. Whoever reads the index looks each id up, so
 //!   nobody believes it; readers remove such ids, and the id's own score does in the end.
-//! - *End all of a user* reads the index, takes each record, then removes from the index exactly
-//!   the ids it has read. A login that races with it has either entered the index before the read,
-//!   and is counted, or after, and survives whole: its id is not among those removed. After a crash
-//!   in the middle the index still names what is left.
+//! - *End all of a user* reads the index page by page, takes each record, then removes from the
+//!   index exactly the ids it has read. A login that races with it has either entered the index
+//!   before the last read, and is counted, or after, and survives whole: its id is not among those
+//!   removed. After a crash in the middle the index still names what is left.
 //! - *Use* renews the record, then enters the session in the index again, should it have been lost
 //!   there (a failover can lose one key's last writes and keep another's).
 
@@ -73,6 +73,11 @@ impl Layout {
 
     pub(super) fn fence(&self, number: u16) -> String {
         format!("{}w:{number}", self.prefix)
+    }
+
+    /// A key that never is.
+    pub(super) fn no_key(&self) -> String {
+        format!("{}w:", self.prefix)
     }
 }
 

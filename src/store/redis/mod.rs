@@ -1,51 +1,46 @@
 //! The store in Redis or Valkey: sessions that many replicas of this service share.
 //!
-//! This file is the contract of [`SessionStore`] in terms of commands; `layout` says which keys
-//! there are and why no crash between two commands hurts. Below it: `scripts` (the Lua), `servers`
-//! (which server, which connection; `cluster` and `slot` if they are many), `link` (one connection
-//! kept up), `conn` (one connection), `dial` and `tls` (making one), `durability` (what the server
-//! promises), `error` and `url`.
+//! This file is the contract of [`SessionStore`] in terms of commands, `users` what concerns all
+//! sessions of a user; `layout` says which keys there are and why no crash between two commands
+//! hurts, `scripts` has the Lua. The way of a command: `call` (one loop: find the server, send,
+//! follow a redirection), `topology` (which server has which key, kept current by one task),
+//! `node` (one server, its connections kept up), `conn` (one connection), `dial` (making one).
+//! Beside it: `durability` (what a server promises), `error` (the classes of what fails) and `url`.
 //! Nothing is cached, and nothing that changes a session is ever sent twice.
 //!
 //! Needs Redis 6.2 or any Valkey (`GETDEL`). Redis expires keys by itself, so sweeping does nothing.
 
-mod cluster;
+mod call;
 mod conn;
 mod dial;
 mod durability;
 mod error;
 mod layout;
-mod link;
+mod node;
 mod scripts;
-mod servers;
-mod slot;
-mod tls;
+mod topology;
 mod url;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join_all, try_join_all};
 use redis::Cmd;
 use tokio::time::Instant;
 
-use self::error::unavailable;
+use self::call::Call;
+use self::dial::Way;
+use self::error::{Class, Failure};
 use self::layout::{Layout, keep, read_mark, read_record, record};
-use self::servers::{Change, Servers};
+use self::topology::Topology;
 pub use self::url::{InvalidRedisUrl, RedisUrl};
+use crate::metrics::Metrics;
 use crate::session::{
-    Moment, NotBefore, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
+    Ended, Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
     Timestamp, User,
 };
-
-/// How many of a user's sessions are looked up at once.
-const AT_ONCE: usize = 128;
-
-/// An index is looked through, and the ids whose sessions are gone removed, when it has grown by
-/// half or less since the last time, but no sooner than after so many logins.
-const REPAIR_EVERY: usize = 64;
 
 /// Where the store is and what is asked of it.
 #[derive(Clone, Debug)]
@@ -69,7 +64,7 @@ pub struct RedisStore {
 }
 
 struct Shared {
-    servers: Servers,
+    topology: Topology,
     layout: Layout,
     require_durable: bool,
     time_for_a_call: Duration,
@@ -87,16 +82,25 @@ impl RedisStore {
     #[must_use]
     pub fn open(config: RedisConfig) -> Self {
         let layout = Layout::new(config.prefix);
-        let servers = Servers::open(config.url, &layout, config.wait_replicas, config.timeout);
+        let no_key = layout.no_key();
+        let way = Way::new(&config.url, config.timeout, config.wait_replicas, no_key);
+        let topology = Topology::open(&config.url, way, &layout);
         Self {
             shared: Arc::new(Shared {
-                servers,
+                topology,
                 layout,
                 require_durable: config.require_durable,
                 // Somewhat less, so that it is this store that says what went wrong.
                 time_for_a_call: config.timeout.mul_f64(0.97),
             }),
         }
+    }
+
+    /// The same store, which also counts how its servers are.
+    #[must_use]
+    pub fn counted_in(self, metrics: Arc<Metrics>) -> Self {
+        self.shared.topology.count_in(metrics);
+        self
     }
 
     /// Does something in several steps to its end, even if the caller goes away in the middle.
@@ -107,9 +111,14 @@ impl RedisStore {
         W: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let task = tokio::spawn(work(Arc::clone(&self.shared)));
-        let stopped = |cause| Err(unavailable("stopped").caused_by(cause));
+        let stopped = |cause| Err(Failure::from(Class::Stopped).because(cause).into());
         task.await.unwrap_or_else(stopped)
     }
+}
+
+/// The classes of what can fail here, for the metrics.
+pub(super) fn error_classes() -> impl Iterator<Item = &'static str> {
+    Class::ALL.iter().map(|(word, _)| *word)
 }
 
 #[async_trait]
@@ -117,60 +126,67 @@ impl SessionStore for RedisStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
         self.to_the_end(move |shared| async move {
             let inserted = shared.insert(&session, at).await;
-            match &inserted {
-                Ok(indexed) if repair_is_due(*indexed) => {
-                    tokio::spawn(async move { shared.repair_index(&session.user).await });
-                }
-                Ok(_) => {}
-                Err(_) => shared.discard(&session).await,
+            let is_refused = inserted.is_err();
+            // Nobody waits for what is tidied up.
+            if inserted
+                .as_ref()
+                .map_or(true, |indexed| users::repair_is_due(*indexed))
+            {
+                tokio::spawn(async move {
+                    if is_refused {
+                        shared.discard(&session).await;
+                    } else {
+                        shared.repair_index(&session.user).await;
+                    }
+                });
             }
-            inserted.map(drop)
+            Ok(inserted.map(drop)?)
         })
         .await
     }
 
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let found = self.shared.get(id, self.shared.deadline()).await?;
+        let key = self.shared.layout.session(id);
+        let found: Option<String> = self.shared.call().read(&key, &get(&key)).await?;
+        let found = found.map(|record| understood(*id, &record)).transpose()?;
         Ok(found.filter(|session| at.is_live(session)))
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
-        let Shared {
-            servers, layout, ..
-        } = &*self.shared;
-        let deadline = self.shared.deadline();
+        let Shared { layout, .. } = &*self.shared;
+        let call = self.shared.call();
         let key = layout.session(id);
-        let touched: Option<String> = servers
-            .read(&key, &scripts::touch(&key, at), deadline)
-            .await?;
+        let touched: Option<String> = call.read(&key, &scripts::touch(&key, at)).await?;
         let Some(record) = touched else {
             return Ok(false);
         };
         let session = understood(*id, &record)?;
+        // Whether or not the index, or this session in it, has been lost.
         let key = layout.index(&session.user);
-        let index = scripts::index(&key, &session, at);
-        servers.hint(&key, index, deadline).await;
+        call.hint(&key, scripts::index(&key, &session, at)).await;
         Ok(true)
     }
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let id = *id;
-        let shared = &self.shared;
-        let deadline = shared.deadline();
-        let change = shared.servers.change(deadline);
-        let taken = shared.take(&change, &id, at).await?;
+        let call = self.shared.call();
+        let key = self.shared.layout.session(id);
+        let taken: Option<String> = call.change(&key, &getdel(&key)).await?;
+        let taken = taken.map(|record| understood(*id, &record)).transpose()?;
         if let Some(session) = &taken {
-            shared.unlist(&session.user, &[id], deadline).await;
+            self.shared.unlist(&call, &session.user, &[*id]).await;
         }
-        let confirmed = change.confirmed().await;
-        confirmed.map_err(|error| change.failed(error))?;
-        Ok(taken.filter(|session| at.is_live(session)))
+        let ended = taken.filter(|session| at.is_live(session));
+        match call.confirmed().await {
+            Ok(()) => Ok(ended),
+            Err(failure) => Err(StoreError::from(failure).having_ended(Ended {
+                sessions: ended.into_iter().collect(),
+                sealed: false,
+            })),
+        }
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
-        let sessions = self.shared.list(user, self.shared.deadline()).await?;
-        let live = sessions.into_iter().filter(|session| at.is_live(session));
-        Ok(SessionList::of(live))
+        Ok(self.shared.list(user, at).await?)
     }
 
     async fn delete_all(
@@ -180,28 +196,21 @@ impl SessionStore for RedisStore {
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
         let user = user.clone();
-        let mut ended = self
-            .to_the_end(
-                move |shared| async move { shared.delete_all(&user, at, seals_until).await },
-            )
-            .await?;
-        ended.retain(|session| at.is_live(session));
-        Ok(ended)
+        self.to_the_end(move |shared| async move { shared.end_all(&user, at, seals_until).await })
+            .await
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
         if at.is_past(sealed.expires_at) {
             return Ok(false);
         }
-        let Shared {
-            servers, layout, ..
-        } = &*self.shared;
-        let change = servers.change(self.shared.deadline());
+        let Shared { layout, .. } = &*self.shared;
+        let call = self.shared.call();
         // The mark first: should it be set in between, this revocation counts as before it.
         let covered = match &sealed.user {
             Some(user) => {
                 let key = layout.mark(user);
-                let mark: Option<String> = change.run(&key, &get(&key)).await?;
+                let mark: Option<String> = call.change(&key, &get(&key)).await?;
                 covers(mark, sealed, at)?
             }
             None => false,
@@ -212,32 +221,33 @@ impl SessionStore for RedisStore {
             let mut set = redis::cmd("SET");
             set.arg(&key).arg("").arg("NX").arg("PX");
             set.arg(keep(at, sealed.expires_at, sealed.lifetime()));
-            let set: Option<String> = change.run(&key, &set).await?;
+            let set: Option<String> = call.change(&key, &set).await?;
             ended = set.is_some();
-            change.ended.lock().sealed = ended;
         }
-        let confirmed = change.confirmed().await;
-        confirmed.map_err(|error| change.failed(error))?;
-        Ok(ended)
+        match call.confirmed().await {
+            Ok(()) => Ok(ended),
+            Err(failure) => Err(StoreError::from(failure).having_ended(Ended {
+                sessions: Vec::new(),
+                sealed: ended,
+            })),
+        }
     }
 
     async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
-        let Shared {
-            servers, layout, ..
-        } = &*self.shared;
-        let deadline = self.shared.deadline();
+        let Shared { layout, .. } = &*self.shared;
+        let call = self.shared.call();
         let by_itself = async {
             let key = layout.revocation(&sealed.id);
             let mut exists = redis::cmd("EXISTS");
             exists.arg(&key);
-            servers.read::<bool>(&key, &exists, deadline).await
+            call.read::<bool>(&key, &exists).await
         };
         let with_others = async {
             let Some(user) = &sealed.user else {
                 return Ok(false);
             };
             let key = layout.mark(user);
-            let mark = servers.read(&key, &get(&key), deadline).await?;
+            let mark = call.read(&key, &get(&key)).await?;
             covers(mark, sealed, at)
         };
         let (by_itself, with_others) = tokio::try_join!(by_itself, with_others)?;
@@ -248,11 +258,20 @@ impl SessionStore for RedisStore {
         Ok(())
     }
 
+    /// Sessions on servers that are lost are no reason to turn the others away, nor is it that
+    /// changes cannot be confirmed: checks are still worth having.
     async fn ready(&self) -> Result<(), StoreError> {
-        let doubt = self.shared.servers.ping(self.shared.deadline()).await?;
-        match doubt {
+        let survey = self.shared.topology.survey(self.shared.deadline()).await;
+        if survey.serving == 0 {
+            let failure = survey.failure.unwrap_or(Class::Connecting.into());
+            return Err(failure.into());
+        }
+        let unconfirmed = survey
+            .is_unconfirmed
+            .then(|| "changes cannot be confirmed".to_owned());
+        match survey.doubt.or(unconfirmed) {
             Some(doubt) if self.shared.require_durable => {
-                Err(unavailable("durability").caused_by(doubt))
+                Err(Failure::from(Class::Durability).because(doubt).into())
             }
             _ => Ok(()),
         }
@@ -273,160 +292,34 @@ impl Shared {
         Instant::now() + self.time_for_a_call
     }
 
+    fn call(&self) -> Call<'_> {
+        Call::new(&self.topology, self.deadline())
+    }
+
     /// Writes the session, then the index; gives back how many sessions that has now.
-    async fn insert(&self, session: &Session, at: Moment) -> Result<usize, StoreError> {
-        let change = self.servers.change(self.deadline());
+    async fn insert(&self, session: &Session, at: Moment) -> Result<usize, Failure> {
+        let call = self.call();
         let key = self.layout.session(&session.id);
         let mut set = redis::cmd("SET");
         set.arg(&key).arg(record(session)).arg("PX");
         set.arg(keep(at, at.deadline(session), session.lifetime()));
-        let _: redis::Value = change.run(&key, &set).await?;
+        let _: redis::Value = call.change(&key, &set).await?;
         let key = self.layout.index(&session.user);
         let index = scripts::index(&key, session, at);
-        let indexed = change.run(&key, &index).await?;
-        change.confirmed().await?;
+        let indexed = call.change(&key, &index).await?;
+        call.confirmed().await?;
         Ok(indexed)
     }
 
     /// Removes a session whose token nobody will be told, as far as that is possible now.
     async fn discard(&self, session: &Session) {
-        let deadline = self.deadline();
+        let call = self.call();
         let key = self.layout.session(&session.id);
         let mut remove = redis::cmd("DEL");
         remove.arg(&key);
-        self.servers.hint(&key, remove, deadline).await;
-        self.unlist(&session.user, &[session.id], deadline).await;
+        call.hint(&key, remove).await;
+        self.unlist(&call, &session.user, &[session.id]).await;
     }
-
-    async fn get(&self, id: &SessionId, deadline: Instant) -> Result<Option<Session>, StoreError> {
-        let key = self.layout.session(id);
-        let found: Option<String> = self.servers.read(&key, &get(&key), deadline).await?;
-        found.map(|record| understood(*id, &record)).transpose()
-    }
-
-    /// Takes the record of a session: the step that decides who ended it.
-    async fn take(
-        &self,
-        change: &Change<'_>,
-        id: &SessionId,
-        at: Moment,
-    ) -> Result<Option<Session>, StoreError> {
-        let key = self.layout.session(id);
-        let mut take = redis::cmd("GETDEL");
-        take.arg(&key);
-        let taken: Option<String> = change.run(&key, &take).await?;
-        let taken = taken.map(|record| understood(*id, &record)).transpose()?;
-        if let Some(live) = taken.as_ref().filter(|session| at.is_live(session)) {
-            change.ended.lock().sessions.push(live.clone());
-        }
-        Ok(taken)
-    }
-
-    /// The user's sessions, live or over, in no order. Removes ids without a session from the
-    /// index.
-    async fn list(&self, user: &User, deadline: Instant) -> Result<Vec<Session>, StoreError> {
-        let ids = self.listed(user, deadline).await?;
-        let (mut sessions, mut gone) = (Vec::new(), Vec::new());
-        for some in ids.chunks(AT_ONCE) {
-            let looking_up = some.iter().map(|id| self.get(id, deadline));
-            for (id, found) in some.iter().zip(try_join_all(looking_up).await?) {
-                match found {
-                    Some(session) if session.user == *user => sessions.push(session),
-                    _ => gone.push(*id),
-                }
-            }
-        }
-        self.unlist(user, &gone, deadline).await;
-        Ok(sessions)
-    }
-
-    /// Looks the ids in an index up, for the sake of removing those that lead nowhere.
-    async fn repair_index(&self, user: &User) {
-        if let Err(error) = self.list(user, self.deadline()).await {
-            tracing::debug!(class = error.class(), "index not looked through: {error}");
-        }
-    }
-
-    async fn delete_all(
-        &self,
-        user: &User,
-        at: Moment,
-        seals_until: Option<Timestamp>,
-    ) -> Result<Vec<Session>, StoreError> {
-        let change = self.servers.change(self.deadline());
-        let ended = self.delete_all_by(&change, user, at, seals_until).await;
-        ended.map_err(|error| change.failed(error))
-    }
-
-    /// Ends the user's sessions, then sets the mark: out of memory, the first makes room for the
-    /// second.
-    async fn delete_all_by(
-        &self,
-        change: &Change<'_>,
-        user: &User,
-        at: Moment,
-        seals_until: Option<Timestamp>,
-    ) -> Result<Vec<Session>, StoreError> {
-        let deadline = change.deadline;
-        change.include_all().await?;
-        let ids = self.listed(user, deadline).await?;
-        let mut ended = Vec::new();
-        for some in ids.chunks(AT_ONCE) {
-            let taking = some.iter().map(|id| self.take(change, id, at));
-            // All of them are heard out, also after one has failed: each may have ended something.
-            for taken in join_all(taking).await {
-                ended.extend(taken?);
-            }
-        }
-        self.unlist(user, &ids, deadline).await;
-        if let Some(until) = seals_until {
-            let key = self.layout.mark(user);
-            let mark = scripts::mark(&key, at, until);
-            let was_ahead: bool = change.run(&key, &mark).await?;
-            change.ended.lock().sealed = true;
-            if was_ahead {
-                NotBefore::warn_of_one_ahead(user);
-            }
-        }
-        change.confirmed().await?;
-        Ok(ended)
-    }
-
-    /// The ids in the user's index.
-    async fn listed(&self, user: &User, deadline: Instant) -> Result<Vec<SessionId>, StoreError> {
-        let key = self.layout.index(user);
-        let mut range = redis::cmd("ZRANGE");
-        range.arg(&key).arg(0).arg(-1);
-        let ids: Vec<String> = self.servers.read(&key, &range, deadline).await?;
-        let understood = |id: &String| id.parse().map_err(|error| record_error().caused_by(error));
-        ids.iter().map(understood).collect()
-    }
-
-    /// Takes ids out of the user's index, where nobody is to believe them any more.
-    async fn unlist(&self, user: &User, ids: &[SessionId], deadline: Instant) {
-        if ids.is_empty() {
-            return;
-        }
-        let key = self.layout.index(user);
-        let mut remove = redis::cmd("ZREM");
-        remove.arg(&key);
-        for id in ids {
-            remove.arg(id.to_string());
-        }
-        self.servers.hint(&key, remove, deadline).await;
-    }
-}
-
-/// Whether an index that has just reached this size is to be looked through. The larger it is, the
-/// longer the steps, so that a login costs the same however many sessions its user has.
-const fn repair_is_due(indexed: usize) -> bool {
-    let step = indexed.next_power_of_two() / 4;
-    let step = if step < REPAIR_EVERY {
-        REPAIR_EVERY
-    } else {
-        step
-    };
-    indexed.is_multiple_of(step)
 }
 
 fn get(key: &str) -> Cmd {
@@ -435,20 +328,23 @@ fn get(key: &str) -> Cmd {
     get
 }
 
-fn understood(id: SessionId, record: &str) -> Result<Session, StoreError> {
-    read_record(id, record).ok_or(record_error())
+/// Takes the record of a session: the step that decides who ended it.
+fn getdel(key: &str) -> Cmd {
+    let mut take = redis::cmd("GETDEL");
+    take.arg(key);
+    take
 }
 
-/// Something lies under one of our keys that we did not write.
-const fn record_error() -> StoreError {
-    unavailable("record")
+/// Anything else under one of our keys is not written by us.
+fn understood(id: SessionId, record: &str) -> Result<Session, Failure> {
+    Ok(read_record(id, record).ok_or(Class::Record)?)
 }
 
 /// Whether a user's mark covers this sealed session.
-fn covers(mark: Option<String>, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
+fn covers(mark: Option<String>, sealed: &SealedSession, at: Moment) -> Result<bool, Failure> {
     let Some(mark) = mark else {
         return Ok(false);
     };
-    let not_before = read_mark(&mark).ok_or(record_error())?;
+    let not_before = read_mark(&mark).ok_or(Class::Record)?;
     Ok(not_before.covers(sealed, at))
 }

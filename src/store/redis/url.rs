@@ -3,12 +3,13 @@
 //! | form | meaning |
 //! |---|---|
 //! | `redis://[user[:password]@]host[:6379][/db]` | one server, or the address that leads to the master |
-//! | `redis+sentinel://[user[:password]@]host[:26379][,host…]/master[/db]` | the master of that name, asked of the Sentinels on each connect |
+//! | `redis+sentinel://[user[:password]@]host[:26379][,host…]/master[/db]` | the master of that name that most of the Sentinels agree on |
 //! | `redis+cluster://[user[:password]@]host[:6379][,host…]` | a cluster, found through any of the hosts |
 //!
 //! `rediss` in place of `redis` speaks TLS and verifies the certificate, against the system's roots
-//! (`SSL_CERT_FILE` is honoured) or those in `?ca-file=/path.pem`. `?sentinel-username=` and
-//! `?sentinel-password=` log in to the Sentinels. `valkey` and `valkeys` are read like `redis` and
+//! (`SSL_CERT_FILE` is honoured) or those in `?ca-file=/path.pem`; `?cert-file=` and `?key-file=`
+//! name a certificate of ours to show. `?sentinel-username=` and `?sentinel-password=` log in to the
+//! Sentinels. `valkey` and `valkeys` are read like `redis` and
 //! `rediss`. Users and passwords are percent-decoded. Nothing here is ever printed: a URL may
 //! carry a password.
 
@@ -25,7 +26,7 @@ pub struct RedisUrl {
     pub(super) login: Login,
     pub(super) sentinel_login: Login,
     pub(super) db: i64,
-    pub(super) tls: Option<TlsRoots>,
+    pub(super) tls: Option<Box<Tls>>,
 }
 
 /// How the servers are found.
@@ -59,11 +60,14 @@ pub(super) struct Login {
     pub(super) password: Option<String>,
 }
 
-/// Whose signature on a certificate counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TlsRoots {
-    System,
-    File(PathBuf),
+/// Which certificates count, as paths of PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// Whose signature on the server's certificate does; the system's roots if there is none.
+    pub(super) ca: Option<PathBuf>,
+    /// What to show the server of ourselves.
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 /// The text is no URL of a Redis store; says what is wrong, and nothing of the text.
@@ -133,10 +137,15 @@ impl FromStr for RedisUrl {
             login: login?,
             sentinel_login: Login::default(),
             db: read_db(db)?,
-            tls: tls.then_some(TlsRoots::System),
+            tls: tls.then(Box::default),
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             url.read_parameter(pair)?;
+        }
+        if let Some(tls) = &url.tls
+            && tls.cert.is_some() != tls.key.is_some()
+        {
+            return Err(InvalidRedisUrl("cert-file and key-file need each other"));
         }
         if matches!(url.servers, Servers::Cluster(_)) && url.db != 0 {
             return Err(InvalidRedisUrl("a cluster has no databases but 0"));
@@ -149,14 +158,20 @@ impl RedisUrl {
     fn read_parameter(&mut self, pair: &str) -> Result<(), InvalidRedisUrl> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = decode(value)?;
-        match (name, &self.tls) {
-            ("ca-file", Some(_)) => self.tls = Some(TlsRoots::File(value.into())),
-            ("ca-file", None) => return Err(InvalidRedisUrl("ca-file needs rediss")),
-            ("sentinel-username", _) => self.sentinel_login.user = Some(value),
-            ("sentinel-password", _) => self.sentinel_login.password = Some(value),
+        match name {
+            "ca-file" => self.tls()?.ca = Some(value.into()),
+            "cert-file" => self.tls()?.cert = Some(value.into()),
+            "key-file" => self.tls()?.key = Some(value.into()),
+            "sentinel-username" => self.sentinel_login.user = Some(value),
+            "sentinel-password" => self.sentinel_login.password = Some(value),
             _ => return Err(InvalidRedisUrl("unknown parameter after the ?")),
         }
         Ok(())
+    }
+
+    fn tls(&mut self) -> Result<&mut Tls, InvalidRedisUrl> {
+        let tls = self.tls.as_deref_mut();
+        tls.ok_or(InvalidRedisUrl("certificates need rediss"))
     }
 }
 
@@ -257,10 +272,16 @@ mod tests {
         assert_eq!(one.login.password.as_deref(), Some("p:w"));
         assert_eq!((one.db, one.tls), (3, None));
 
-        let tls: RedisUrl = "rediss://:pw@host?ca-file=/a/b.pem".parse().unwrap();
+        let tls = "rediss://:pw@host?ca-file=/a/b.pem&cert-file=/c.pem&key-file=/k.pem";
+        let tls: RedisUrl = tls.parse().unwrap();
         assert_eq!(tls.servers, Servers::One(endpoint("host", 6379)));
         assert!(tls.login.user.is_none());
-        assert_eq!(tls.tls, Some(TlsRoots::File("/a/b.pem".into())));
+        let files = Tls {
+            ca: Some("/a/b.pem".into()),
+            cert: Some("/c.pem".into()),
+            key: Some("/k.pem".into()),
+        };
+        assert_eq!(tls.tls, Some(Box::new(files)));
 
         let sentinel: RedisUrl = "redis+sentinel://a,b:1/main/2?sentinel-password=x"
             .parse()
@@ -274,7 +295,7 @@ mod tests {
         let cluster: RedisUrl = "valkeys+cluster://a:1,b".parse().unwrap();
         let nodes = vec![endpoint("a", 1), endpoint("b", 6379)];
         assert_eq!(cluster.servers, Servers::Cluster(nodes));
-        assert_eq!(cluster.tls, Some(TlsRoots::System));
+        assert_eq!(cluster.tls, Some(Box::default()));
     }
 
     #[test]
@@ -292,6 +313,7 @@ mod tests {
             "redis+cluster://a/1",
             "redis://host?x=1",
             "redis://host?ca-file=x",
+            "rediss://host?cert-file=x",
             "rediss://host/#insecure",
             "redis://secret%ff@host",
         ] {

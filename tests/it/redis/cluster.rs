@@ -11,6 +11,9 @@ use super::{config, fresh_session, in_time, kept, present, until_ready, user};
 
 const RANGES: [&str; 3] = ["0 5000", "5001 10000", "10001 16383"];
 
+/// How soon a shard that has moved is found.
+const FOUND: Duration = Duration::from_secs(6);
+
 pub(crate) struct Cluster {
     masters: Vec<Server>,
     replicas: Vec<Server>,
@@ -162,9 +165,15 @@ async fn a_master_that_is_lost_takes_only_its_own_sessions_along_and_its_replica
             role.unwrap().contains("role:master") && state.contains("cluster_state:ok")
         },
     );
-    until_ready(&store).await;
+    let replaced = std::time::Instant::now();
     for session in &sessions {
-        let found = store.find(&session.id, present()).await.unwrap();
+        let found = loop {
+            match in_time(store.find(&session.id, present())).await {
+                Ok(found) => break found,
+                Err(error) => assert!(replaced.elapsed() < FOUND, "not found in time: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
         assert_eq!(found.as_ref(), Some(session));
     }
 }

@@ -1,0 +1,216 @@
+//! Servers that are asked again and again what they know: Sentinels, or nodes of a cluster.
+//!
+//! Each has a connection and a task of its own, so that one that is slow or silent delays nobody.
+//! By asking, and not by subscribing to what they publish: a subscription that has fallen silent
+//! looks like one without news, and would have to be doubted by asking anyway.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::dial::{As, Place, Way, places};
+use super::super::error::{Class, Failure};
+use super::super::url::Endpoint;
+
+/// The least time between two questions to one of them.
+const LEAST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The least time between two looks at what they said.
+const LEAST_LOOK: Duration = Duration::from_millis(20);
+
+/// For how long the addresses of a name are good, and how long one may wait for them.
+const NAMES_LAST: Duration = Duration::from_secs(10);
+const NAMES_TAKE: Duration = Duration::from_millis(500);
+
+/// What is asked, and of whom.
+pub(super) struct Question<T> {
+    pub(super) whom: As,
+    pub(super) commands: Pipeline,
+    pub(super) read: fn(&Place, Answers) -> Result<T, Failure>,
+    pub(super) every: Duration,
+}
+
+/// What they answer, command by command.
+pub(super) type Answers = std::vec::IntoIter<Result<Value, Failure>>;
+
+/// Those that are asked.
+pub(super) struct Informants<T> {
+    asking: Arc<Asking<T>>,
+    tasks: HashMap<Place, AbortHandle>,
+}
+
+struct Asking<T> {
+    way: Arc<Way>,
+    question: Question<T>,
+    said: Mutex<HashMap<Place, Said<T>>>,
+    news: Notify,
+    hurry: watch::Sender<()>,
+}
+
+struct Said<T> {
+    at: Instant,
+    what: Result<Arc<T>, Failure>,
+}
+
+impl<T: Send + Sync + 'static> Informants<T> {
+    pub(super) fn new(way: &Arc<Way>, question: Question<T>) -> Self {
+        let asking = Asking {
+            way: Arc::clone(way),
+            question,
+            said: Mutex::default(),
+            news: Notify::new(),
+            hurry: watch::Sender::new(()),
+        };
+        Self {
+            asking: Arc::new(asking),
+            tasks: HashMap::new(),
+        }
+    }
+
+    /// Asks these from now on, and no others.
+    pub(super) fn ask(&mut self, places: Vec<Place>) {
+        self.tasks.retain(|place, task| {
+            let stays = places.contains(place);
+            if !stays {
+                task.abort();
+                self.asking.said.lock().remove(place);
+            }
+            stays
+        });
+        for place in places {
+            let task = |place: &Place| {
+                let asking = Arc::clone(&self.asking);
+                tokio::spawn(ask_again_and_again(asking, place.clone())).abort_handle()
+            };
+            self.tasks.entry(place).or_insert_with_key(task);
+        }
+    }
+
+    /// Waits until it is worth looking at what they said. A doubt has all of them asked at once.
+    pub(super) async fn news_or_doubt(&self, doubted: &Notify) {
+        // However many calls fail at a time.
+        sleep(LEAST_LOOK).await;
+        tokio::select! {
+            () = self.asking.news.notified() => {}
+            () = doubted.notified() => {
+                self.asking.hurry.send_replace(());
+            }
+            () = sleep(self.asking.question.every) => {}
+        }
+    }
+
+    /// What those said who answered not longer ago than this.
+    pub(super) fn said(&self, within: Duration) -> Vec<(Place, Arc<T>)> {
+        let said = self.asking.said.lock();
+        let fresh = said.iter().filter(|(_, said)| said.at.elapsed() < within);
+        let answered = fresh.filter_map(|(place, said)| {
+            let what = said.what.as_ref().ok()?;
+            Some((place.clone(), Arc::clone(what)))
+        });
+        answered.collect()
+    }
+
+    /// How many have answered or failed to, and how one of them failed, if any has.
+    pub(super) fn heard(&self) -> (usize, Option<Failure>) {
+        let said = self.asking.said.lock();
+        let failure = said.values().find_map(|said| said.what.as_ref().err());
+        (said.len(), failure.cloned())
+    }
+
+    /// How many are asked.
+    pub(super) fn count(&self) -> usize {
+        self.tasks.len()
+    }
+}
+
+impl<T> Drop for Informants<T> {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(AbortHandle::abort);
+    }
+}
+
+async fn ask_again_and_again<T: Send + Sync>(asking: Arc<Asking<T>>, place: Place) {
+    let (mut kept, mut hurry) = (None, asking.hurry.subscribe());
+    loop {
+        let answer = timeout(asking.way.timeout, asking.ask(&mut kept, &place)).await;
+        let what = answer.unwrap_or(Err(Class::Timeout.into())).map(Arc::new);
+        if what.is_err() {
+            kept = None;
+        }
+        let at = Instant::now();
+        asking.said.lock().insert(place.clone(), Said { at, what });
+        asking.news.notify_one();
+        sleep(LEAST_PAUSE).await;
+        tokio::select! {
+            () = sleep(asking.question.every.saturating_sub(LEAST_PAUSE)) => {}
+            // Its other end lives as long as this.
+            _ = hurry.changed() => {}
+        }
+    }
+}
+
+impl<T> Asking<T> {
+    async fn ask(
+        &self,
+        kept: &mut Option<MultiplexedConnection>,
+        place: &Place,
+    ) -> Result<T, Failure> {
+        let open = match kept.take() {
+            Some(open) => open,
+            None => self.way.open(place, self.question.whom).await?,
+        };
+        let commands = &self.question.commands;
+        let open = kept.insert(open);
+        let answers = open.send_packed_commands(commands, 0, commands.len());
+        let answers = answers.await?.into_iter();
+        let answers = answers.map(|answer| answer.extract_error().map_err(Failure::from));
+        (self.question.read)(place, answers.collect::<Vec<_>>().into_iter())
+    }
+}
+
+/// The addresses of names, looked up now and then.
+#[derive(Default)]
+pub(super) struct Names(HashMap<Endpoint, (Instant, Vec<Place>)>);
+
+impl Names {
+    /// All addresses of each; those of before if they cannot be looked up.
+    pub(super) async fn places(&mut self, endpoints: &[Endpoint]) -> Vec<(Endpoint, Vec<Place>)> {
+        let is_due = |endpoint: &&Endpoint| {
+            let known = self.0.get(endpoint);
+            known.is_none_or(|(at, _)| at.elapsed() > NAMES_LAST)
+        };
+        let due: Vec<Endpoint> = endpoints.iter().filter(is_due).cloned().collect();
+        let look_up = due.into_iter().map(async |endpoint| {
+            let found = timeout(NAMES_TAKE, places(&endpoint)).await;
+            (endpoint, found)
+        });
+        for (endpoint, found) in join_all(look_up).await {
+            let is_address = endpoint.host.parse::<IpAddr>().is_ok();
+            let known = self.0.entry(endpoint);
+            match found {
+                Ok(Ok(places)) => {
+                    known.insert_entry((Instant::now(), places));
+                }
+                // Asked again when the answer is needed, not each time.
+                _ if !is_address => {
+                    known.or_insert((Instant::now(), Vec::new())).0 = Instant::now();
+                }
+                _ => {}
+            }
+        }
+        let known = endpoints.iter().map(|endpoint| {
+            let places = self.0.get(endpoint).map(|(_, places)| places.clone());
+            (endpoint.clone(), places.unwrap_or_default())
+        });
+        known.collect()
+    }
+}
