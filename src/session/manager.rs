@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::sync::Semaphore;
 
 use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
 use super::{
     Clock, Ended, Moment, Reading, SealedSession, Session, SessionId, SessionList, SessionStore,
-    SessionToken, StoreError, Timestamp, User,
+    SessionToken, StoreError, StoreErrorKind, Timestamp, User,
 };
 use crate::deadline::{Deadline, within};
 use crate::task::{self, to_the_end};
@@ -24,6 +25,10 @@ use crate::task::{self, to_the_end};
 /// How many calls of one request the store has to do with at a time: one that presents hundreds of
 /// values must not weigh more than others.
 const CALLS_AT_ONCE: usize = 4;
+
+/// How many logouts of several values may be unfinished. They go on after their requests have run
+/// out of time, so it is not the number of connections that bounds them.
+const UNFINISHED_LOGOUTS: usize = 1_000;
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +86,7 @@ pub struct SessionManager {
     timeouts: Timeouts,
     seals: Option<Seals>,
     audit: Audit,
+    room_for_logouts: Arc<Semaphore>,
 }
 
 impl SessionManager {
@@ -97,6 +103,7 @@ impl SessionManager {
             },
             seals: None,
             audit: Audit::new(Box::new(|_| {})),
+            room_for_logouts: Arc::new(Semaphore::new(UNFINISHED_LOGOUTS)),
         }
     }
 
@@ -269,8 +276,13 @@ impl SessionManager {
             [only] => return self.end(self.credential(only, at), at).await,
             _ => {}
         }
+        let room = Arc::clone(&self.room_for_logouts).try_acquire_owned();
+        let room = room.map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "overloaded"))?;
         let sessions = Arc::clone(self);
-        let all = async move { sessions.end_all(tokens.as_ref(), at).await };
+        let all = async move {
+            let _room = room;
+            sessions.end_all(tokens.as_ref(), at).await
+        };
         in_time(within(self.timeouts.request, pin!(to_the_end(all, told))).await)
     }
 

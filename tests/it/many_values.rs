@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use neptun_auth::session::SessionToken;
+
 use crate::support::faulty::{Fault, FaultyService};
 use crate::support::{Answer, Ask, PATIENCE, assert_envelope, unknown_token, wait_until};
 
@@ -13,6 +15,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_millis(800);
 /// Whose store may take longer than its requests.
 fn with_little_time() -> FaultyService {
     FaultyService::with_timeouts(PATIENCE, REQUEST_TIMEOUT)
+}
+
+fn token(text: &str) -> SessionToken {
+    SessionToken::from_cookie_value(text.as_bytes()).unwrap()
 }
 
 fn logout(tokens: &[String]) -> Ask {
@@ -76,6 +82,36 @@ fn a_logout_of_many_has_few_calls_at_once_one_deadline_and_ends_them_all_the_sam
         status.status == 401
     };
     wait_until("all are over", || tokens.iter().all(is_over));
+}
+
+#[test]
+fn a_logout_of_many_is_refused_at_once_while_a_thousand_are_unfinished() {
+    let service = FaultyService::patient();
+    service.fail(Fault::Waits);
+    let two = || [1, 2].map(|number| token(&unknown_token(number)));
+    service.runtime.block_on(async {
+        let thousand = (0..1_000).map(|_| service.sessions.revoke(two()));
+        let mut thousand: Vec<_> = thousand.map(Box::pin).collect();
+        for logout in &mut thousand {
+            assert!(futures_util::poll!(logout).is_pending());
+        }
+        // Given up, and not finished.
+        drop(thousand);
+        let refused = service.sessions.revoke(two()).await;
+        assert_eq!(refused.unwrap_err().class(), "overloaded");
+        // One value is no more to do than its request.
+        let mut one = Box::pin(service.sessions.revoke([token(&unknown_token(1))]));
+        assert!(futures_util::poll!(&mut one).is_pending());
+        service.fail(Fault::None);
+        (0..2_001).for_each(|_| service.release());
+        assert!(!one.await.unwrap());
+        let settled = async {
+            while service.sessions.revoke(two()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.unwrap();
+    });
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::probe::Probe;
-use crate::support::{Ask, Connection, Service, assert_envelope};
+use crate::support::process::Usage;
+use crate::support::{Ask, Connection, Service, Start, assert_envelope, unknown_token};
 
 const CHECK: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const HALF_HEAD: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: nep";
@@ -245,6 +246,54 @@ fn slow_clients_are_closed_in_time_and_nobody_notices_them() {
     }
     println!("probe: {seen:?}, undisturbed: {usual:?}");
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// 200 connections that present as many values as a head holds, again and again, and one client
+/// beside them.
+#[test]
+fn requests_of_hundreds_of_values_weigh_little_and_keep_nobody_waiting() {
+    const CONNECTIONS: usize = 200;
+    let start = Start::redis();
+    for (what, values) in [("tokens", 265), ("no tokens", 780)] {
+        let service = start.with(&["--request-timeout", "60s"]);
+        let mut honest = Connection::open(service.public);
+        let check = Ask::get("/api/auth/check").session(&service.token_of("42"));
+        let value = |connection: usize, number: usize| match what {
+            "tokens" => unknown_token(connection * 1_000 + number),
+            _ => format!("{number}"),
+        };
+        let request = |connection: usize| {
+            let values: Vec<String> = (0..values).map(|it| value(connection, it)).collect();
+            let (path, method) = [("logout", "POST"), ("check", "GET")][connection % 2];
+            let ask = Ask::new(method, &format!("/api/auth/{path}"));
+            ask.sessions(&values).bytes()
+        };
+        let mut flood: Vec<Connection> = (0..CONNECTIONS)
+            .map(|_| Connection::open(service.public))
+            .collect();
+        assert_eq!(honest.ask(&check).status, 204);
+        let before = Usage::of(service.pid()).resident_bytes;
+        let mut longest = Duration::ZERO;
+        for _ in 0..3 {
+            for (number, connection) in flood.iter_mut().enumerate() {
+                connection.write(&request(number));
+            }
+            for _ in 0..20 {
+                let begun = Instant::now();
+                assert_eq!(honest.ask(&check).status, 204);
+                longest = longest.max(begun.elapsed());
+            }
+            for connection in &mut flood {
+                let status = connection.answer_to("GET").status;
+                assert!(matches!(status, 200 | 401), "{status}");
+            }
+        }
+        let added = Usage::of(service.pid()).peak_bytes - before;
+        println!("{what}: {added} bytes more, an honest check took {longest:?} at most");
+        assert!(added <= 32 << 20, "{what}: {added} bytes");
+        // In a release build 100 ms.
+        assert!(longest < SECOND, "{what}: {longest:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Usage {
     pub resident_bytes: u64,
+    /// The most that ever was resident.
+    pub peak_bytes: u64,
     /// Time on a processor, in hundredths of a second.
     pub cpu_ticks: u64,
 }
@@ -14,14 +16,18 @@ pub struct Usage {
 impl Usage {
     pub fn of(pid: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = resident.unwrap().trim().trim_end_matches(" kB");
+        let bytes = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = value.unwrap().trim().trim_end_matches(" kB");
+            kib.parse::<u64>().unwrap() * 1024
+        };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         // The name in parentheses may hold anything; utime and stime are the 14th and 15th field.
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let times = fields.split(' ').skip(11).take(2);
         Self {
-            resident_bytes: kib.parse::<u64>().unwrap() * 1024,
+            resident_bytes: bytes("VmRSS:"),
+            peak_bytes: bytes("VmHWM:"),
             cpu_ticks: times.map(|ticks| ticks.parse::<u64>().unwrap()).sum(),
         }
     }
