@@ -18,8 +18,8 @@
 //! [`StoreError`](session::StoreError) becomes the 500 in `http::error`, logged once, and the
 //! client keeps its cookie.
 //!
-//! What a handler answers is said beside it, in `#[utoipa::path]` and `http::openapi`, and served
-//! as a document and a page.
+//! What every route answers is written down in `http/openapi.json`, which is served as a document
+//! and a page.
 //!
 //! # Who may know whom
 //!

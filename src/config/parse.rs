@@ -226,7 +226,6 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -16,18 +16,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use utoipa::ToSchema;
 
 use super::MAX_BODY_BYTES;
 use super::context::{done, to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::fields::Fields;
-use super::openapi::{
-    ADMIN, IssueAnswers, ListAnswers, RevokeSessionAnswers, RevokeUserAnswers, SessionInPath,
-    UserInPath,
-};
-use super::route::Route;
 use crate::session::{Session, SessionId, SessionManager, SessionToken, User};
 
 /// Lets only requests with the right bearer token through; with none configured, nobody.
@@ -61,19 +55,11 @@ fn bearer_token(header: &[u8]) -> Option<&[u8]> {
 }
 
 /// Who has logged in.
-#[derive(ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct IssueRequest {
     /// The user's name: printable ASCII without leading or trailing space, and neither `.` nor
     /// `..`, since no URL can name such a user.
-    #[schema(
-        min_length = 1,
-        max_length = 256,
-        pattern = "^([!-\\-/-~]|[!-\\-/-~][!-~]|[!-~][!-\\-/-~]|[!-~][ -~]{1,254}[!-~])$"
-    )]
     user: String,
     /// The lifetime of the session; without it the configured one.
-    #[schema(minimum = 1, maximum = 3_153_600_000_i64)]
     ttl_seconds: Option<i64>,
 }
 
@@ -98,39 +84,23 @@ impl IssueRequest {
 pub(super) const NOT_IN_A_URL: &str = "must not be . or .., which no URL can name";
 
 /// The only answer that ever shows a token.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Issued {
     /// The session's public name.
-    #[schema(pattern = "^[0-9a-f]{64}$")]
     id: String,
     user: String,
     /// The secret that is the cookie's value.
-    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
     token: String,
     /// The finished `Set-Cookie` value to pass on to the browser.
     set_cookie: String,
-    #[schema(format = DateTime)]
     created_at: String,
-    #[schema(format = DateTime)]
     expires_at: String,
 }
 
 /// Issue a session
 ///
 /// For a user who has just logged in. The answer is the only one that ever shows a token.
-#[utoipa::path(
-    post,
-    path = Route::Sessions.template(),
-    operation_id = "issueSession",
-    tag = ADMIN,
-    security(("bearer" = [])),
-    request_body(
-        content = IssueRequest,
-        example = json!({ "user": "42", "ttlSeconds": 3600 })
-    ),
-    responses(IssueAnswers)
-)]
 pub(super) async fn issue(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
@@ -167,29 +137,24 @@ fn legal_ttl(seconds: i64) -> Result<Duration, ApiError> {
 }
 
 /// A user's sessions.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Listed {
     /// The oldest first; at most 1000, those that expire last.
-    #[schema(max_items = 1000)]
     sessions: Vec<ListedSession>,
     /// Whether there are more.
     truncated: bool,
 }
 
 /// A live session.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListedSession {
     /// Its public name.
-    #[schema(pattern = "^[0-9a-f]{64}$")]
     id: String,
     user: String,
-    #[schema(format = DateTime)]
     created_at: String,
     /// When it was last used, within a minute or so.
-    #[schema(format = DateTime)]
     last_seen_at: String,
-    #[schema(format = DateTime)]
     expires_at: String,
 }
 
@@ -206,15 +171,6 @@ impl From<Session> for ListedSession {
 }
 
 /// List a user's live sessions
-#[utoipa::path(
-    get,
-    path = Route::UserSessions.template(),
-    operation_id = "listSessions",
-    tag = ADMIN,
-    security(("bearer" = [])),
-    params(UserInPath),
-    responses(ListAnswers)
-)]
 pub(super) async fn list(
     State(sessions): State<Arc<SessionManager>>,
     user: Result<Path<String>, PathRejection>,
@@ -231,7 +187,7 @@ pub(super) async fn list(
 }
 
 /// How many sessions were ended.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Revoked {
     revoked: usize,
 }
@@ -241,15 +197,6 @@ pub(super) struct Revoked {
 /// A login that races with it either is counted or survives whole. Sealed sessions made up to now are
 /// over too; should an earlier call have been made by a clock that was ahead, this one brings the
 /// time up to which they are back to the present.
-#[utoipa::path(
-    delete,
-    path = Route::UserSessions.template(),
-    operation_id = "revokeSessions",
-    tag = ADMIN,
-    security(("bearer" = [])),
-    params(UserInPath),
-    responses(RevokeUserAnswers)
-)]
 pub(super) async fn revoke_user(
     State(sessions): State<Arc<SessionManager>>,
     user: Result<Path<String>, PathRejection>,
@@ -269,15 +216,6 @@ fn user_in_path(user: Result<Path<String>, PathRejection>) -> Result<User, ApiEr
 }
 
 /// End one session
-#[utoipa::path(
-    delete,
-    path = Route::Session.template(),
-    operation_id = "revokeSession",
-    tag = ADMIN,
-    security(("bearer" = [])),
-    params(SessionInPath),
-    responses(RevokeSessionAnswers)
-)]
 pub(super) async fn revoke_session(
     State(sessions): State<Arc<SessionManager>>,
     id: Result<Path<String>, PathRejection>,

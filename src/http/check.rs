@@ -8,8 +8,6 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::{ApiError, Operation};
 use super::middleware::Presented;
-use super::openapi::{CheckAnswers, SESSIONS};
-use super::route::Route;
 use crate::session::SessionManager;
 
 /// The user a checked request belongs to.
@@ -22,14 +20,6 @@ pub(super) const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-se
 /// 204 with both identity headers if one does, 401 if none does or live ones of different users
 /// do, 503 if the store cannot tell in time. Never touches the cookie. Made for the forward
 /// authentication of reverse proxies.
-#[utoipa::path(
-    method(get, head),
-    path = Route::Check.template(),
-    operation_id = "check",
-    tag = SESSIONS,
-    security(("cookie" = [])),
-    responses(CheckAnswers)
-)]
 pub(super) async fn get(
     State(sessions): State<Arc<SessionManager>>,
     presented: Presented,

@@ -214,7 +214,6 @@ fn with_attributes(settings: &CookieSettings, value: String) -> Cookie<'static> 
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;

@@ -11,7 +11,6 @@ use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::json::json;
 use crate::session::{IssueError, StoreError, StoreErrorKind};
@@ -231,22 +230,19 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// The JSON body of every error: the envelope.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Envelope {
     /// The status, once more.
-    #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
     /// Its standard reason phrase.
     status_message: &'static str,
-    #[schema(inline)]
     data: EnvelopeData,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct EnvelopeData {
     /// A fixed sentence, safe to show, behind the name of a field if it is about one.
-    #[schema(value_type = String)]
     message: Cow<'static, str>,
 }
 

@@ -7,15 +7,12 @@ use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::context::{done, to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::json::json;
 use super::middleware::Presented;
-use super::openapi::{LogoutAnswers, SESSIONS, SIGN_OUT, SignOutAnswers};
-use super::route::Route;
 use crate::metrics::{LogoutOutcome, Metrics};
 use crate::session::SessionManager;
 
@@ -30,15 +27,6 @@ fn cleared(cookie: &SessionCookie, body: &impl Serialize) -> Response {
 /// without it if one could not be confirmed, so that the client keeps the cookie and can try
 /// again; 401 without a legal cookie. A value without the shape of a token or seal names no
 /// session. A body or a query is ignored.
-#[utoipa::path(
-    post,
-    path = Route::Logout.template(),
-    operation_id = "logout",
-    tag = SESSIONS,
-    // Optional, because the cookie is no key here: a forged one is answered `false`.
-    security(("cookie" = []), ()),
-    responses(LogoutAnswers)
-)]
 pub(super) async fn post(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
@@ -50,7 +38,7 @@ pub(super) async fn post(
 }
 
 /// `{"loggedOut":true}`
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignedOut {
     /// Always `true`.
@@ -61,14 +49,6 @@ pub(super) struct SignedOut {
 ///
 /// Like logout, but whoever has no session is logged out as well. This route exists only if a
 /// `sealed-password` is set.
-#[utoipa::path(
-    delete,
-    path = Route::SignOut.template(),
-    operation_id = "signOut",
-    tag = SIGN_OUT,
-    security(("cookie" = []), ()),
-    responses(SignOutAnswers)
-)]
 pub(super) async fn sign_out(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,

@@ -29,16 +29,15 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::response::Response;
-use axum::routing::any;
+use axum::routing::{any, delete, get, post};
 use axum::{Router, middleware as axum_middleware};
 use secrecy::SecretString;
 use tower::Service;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use cookie::{CookieSettings, SessionCookie, Tokens};
 pub use origin::InvalidOrigin;
 pub use refusal::Refusal;
+
 pub use route::{ANSWERS, ROUTES};
 
 use crate::metrics::Metrics;
@@ -49,6 +48,7 @@ use error::ApiError;
 use middleware::ReadSessionCookie;
 use openapi::Document;
 use origin::Shared;
+use route::Route;
 
 /// Largest body the admin listener reads, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -149,8 +149,7 @@ pub fn public<B>(
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let (routes, _document) = public_routes(app).split_for_parts();
-    let routes = routes
+    let routes = public_routes(app)
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .with_state(app.clone());
@@ -161,13 +160,12 @@ where
     Ok(Edge::new(shared, app, true))
 }
 
-/// The public routes, each with what the document says of it.
-fn public_routes(app: &App) -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::new()
-        .routes(routes!(logout::post))
-        .routes(routes!(check::get));
+fn public_routes(app: &App) -> Router<App> {
+    let routes = Router::new()
+        .route(Route::Logout.template(), post(logout::post))
+        .route(Route::Check.template(), get(check::get));
     if app.0.cookie.seal_header().is_some() {
-        routes.routes(routes!(logout::sign_out))
+        routes.route(Route::SignOut.template(), delete(logout::sign_out))
     } else {
         routes
     }
@@ -179,35 +177,28 @@ pub fn admin<B>(app: &App, bound: SocketAddr) -> impl HttpService<B> + use<B>
 where
     B: axum::body::HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
-    let (sessions, sessions_document) = OpenApiRouter::new()
-        .routes(routes!(admin::issue))
-        .routes(routes!(admin::revoke_session))
-        .routes(routes!(admin::list, admin::revoke_user))
-        .split_for_parts();
-    let (operation, mut admin_document) = OpenApiRouter::new()
-        .routes(routes!(ops::healthz))
-        .routes(routes!(ops::readyz))
-        .routes(routes!(ops::metrics))
-        .split_for_parts();
-    let (documents, documents_document) = OpenApiRouter::new()
-        .routes(routes!(openapi::get))
-        .routes(routes!(docs::get))
-        .split_for_parts();
-    admin_document.merge(sessions_document);
-    admin_document.merge(documents_document);
-    let document = Document::of(app, &public_routes(app).into_openapi(), &admin_document);
-
-    let sessions = sessions
+    let sessions = Router::new()
+        .route(Route::Sessions.template(), post(admin::issue))
+        .route(Route::Session.template(), delete(admin::revoke_session))
+        .route(
+            Route::UserSessions.template(),
+            get(admin::list).delete(admin::revoke_user),
+        )
         .route("/admin/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(other_method)
         .layer(axum_middleware::from_fn_with_state(
             app.clone(),
             admin::require_token,
         ));
-    let routes = Router::new()
-        .merge(sessions)
-        .merge(operation)
-        .merge(documents.with_state(document))
+    let document = Document::new(&app.0.cookie, app.0.public_address);
+    let document = get(openapi::get).with_state(document);
+    let routes = sessions
+        .route(Route::Healthz.template(), get(ops::healthz))
+        .route(Route::Readyz.template(), get(ops::readyz))
+        .route(Route::Metrics.template(), get(ops::metrics))
+        .route(Route::OpenApi.template(), document)
+        .route(Route::Docs.template(), get(docs::get))
+        .route(Route::Root.template(), get(docs::lead_here))
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

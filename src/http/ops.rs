@@ -7,17 +7,14 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::Draining;
 use super::error::ApiError;
-use super::openapi::{HealthAnswers, MetricsAnswers, OPERATION, ReadyAnswers};
-use super::route::Route;
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 
 /// `{"status":"ok"}`
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Health {
     /// Always `ok`; whatever is not is an error.
     status: &'static str,
@@ -26,25 +23,11 @@ pub(super) struct Health {
 const OK: Json<Health> = Json(Health { status: "ok" });
 
 /// Whether the process lives
-#[utoipa::path(
-    get,
-    path = Route::Healthz.template(),
-    operation_id = "health",
-    tag = OPERATION,
-    responses(HealthAnswers)
-)]
 pub(super) async fn healthz() -> Json<Health> {
     OK
 }
 
 /// Whether the store answers and no shutdown has begun
-#[utoipa::path(
-    get,
-    path = Route::Readyz.template(),
-    operation_id = "ready",
-    tag = OPERATION,
-    responses(ReadyAnswers)
-)]
 pub(super) async fn readyz(
     State(sessions): State<Arc<SessionManager>>,
     State(draining): State<Draining>,
@@ -57,13 +40,6 @@ pub(super) async fn readyz(
 }
 
 /// Metrics for Prometheus
-#[utoipa::path(
-    get,
-    path = Route::Metrics.template(),
-    operation_id = "metrics",
-    tag = OPERATION,
-    responses(MetricsAnswers)
-)]
 pub(super) async fn metrics(
     State(sessions): State<Arc<SessionManager>>,
     State(metrics): State<Arc<Metrics>>,

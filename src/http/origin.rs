@@ -133,7 +133,6 @@ fn log_refusal(origin: Option<&HeaderValue>, status: StatusCode) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use axum::body::Body;
     use axum::http::header::HOST;

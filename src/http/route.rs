@@ -17,6 +17,7 @@ pub(super) enum Route {
     Metrics,
     OpenApi,
     Docs,
+    Root,
     /// Any path that is none of ours.
     Other,
 }
@@ -34,6 +35,7 @@ pub const ROUTES: &[&str] = &[
     "/metrics",
     "/openapi.json",
     "/docs",
+    "/",
     "other",
 ];
 
@@ -68,6 +70,7 @@ pub const ANSWERS: &[(usize, &str, u16)] = &[
     (Route::Metrics as usize, "GET", 200),
     (Route::OpenApi as usize, "GET", 200),
     (Route::Docs as usize, "GET", 200),
+    (Route::Root as usize, "GET", 303),
 ];
 
 impl Route {
@@ -83,6 +86,7 @@ impl Route {
             "/metrics" => Self::Metrics,
             "/openapi.json" => Self::OpenApi,
             "/docs" => Self::Docs,
+            "/" => Self::Root,
             _ if path.starts_with("/admin/sessions/") => Self::Session,
             _ if path.starts_with("/admin/users/") => Self::UserSessions,
             _ => Self::Other,

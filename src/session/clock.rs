@@ -144,7 +144,6 @@ impl Clock for ManualClock {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use time::format_description::well_known::Rfc3339;
 

@@ -187,7 +187,6 @@ const fn nibble(digit: u8) -> Result<u8, InvalidSessionId> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

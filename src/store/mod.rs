@@ -94,7 +94,6 @@ pub fn open(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::collections::BTreeSet;
     use std::fs;

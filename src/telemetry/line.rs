@@ -191,7 +191,6 @@ fn push_quoted(line: &mut String, text: &str) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -8,13 +8,10 @@ use std::sync::LazyLock;
 
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Redirect};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-
-use super::openapi::{DocsAnswers, OPERATION};
-use super::route::Route;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -32,7 +29,7 @@ static PAGE: LazyLock<Page> = LazyLock::new(|| Page {
 });
 
 /// Lets the browser take this very style and script, the document, and nothing else.
-pub(super) fn policy() -> String {
+fn policy() -> String {
     let hash = |text| STANDARD.encode(Sha256::digest(text));
     format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
@@ -43,14 +40,12 @@ pub(super) fn policy() -> String {
 }
 
 /// This document as a page
-#[utoipa::path(
-    get,
-    path = Route::Docs.template(),
-    operation_id = "docs",
-    tag = OPERATION,
-    responses(DocsAnswers)
-)]
 pub(super) async fn get() -> impl IntoResponse {
     let policy = [(CONTENT_SECURITY_POLICY, PAGE.policy.clone())];
     (policy, Html(PAGE.html.as_str()))
+}
+
+/// Whoever opens the listener in a browser wants this page.
+pub(super) async fn lead_here() -> Redirect {
+    Redirect::to("docs")
 }

@@ -76,12 +76,24 @@
       .concat((media.example ? [media.example] : examples).map((value) => body(kind, value)));
   });
 
+  const order = ({ method }) => "post get head delete".indexOf(method);
+  const all = Object.entries(api.paths).flatMap(([path, item]) =>
+    ["post", "get", "head", "delete"].filter((method) => item[method])
+      .map((method) => ({ path, item, method, operation: item[method] })))
+    .sort((one, other) => order(one) - order(other));
+
+  // What most routes may answer, and what every answer carries, is shown once, at the end.
+  const answers = all.flatMap(({ operation }) => Object.entries(operation.responses));
+  const isCommon = ([, given]) =>
+    answers.filter(([, other]) => given.$ref && other.$ref === given.$ref).length > all.length / 2;
+  const isEverywhere = (name) => answers.every(([, given]) => name in resolve(given).headers);
+  const headerRows = (names) => names.map((name) => [name, api.components.headers[name]])
+    .map(([name, header]) =>
+      [make("code", {}, name), prose(header.description), make("code", {}, header.example)]);
+
   const response = ([status, given]) => {
     const it = resolve(given);
-    // Those that come by reference are on every answer; they are shown once, at the end.
-    const own = Object.entries(it.headers ?? {}).filter(([, header]) => !header.$ref);
-    const headers = own.map(([name, header]) =>
-      [make("code", {}, name), prose(header.description ?? ""), make("code", {}, header.example ?? "")]);
+    const headers = headerRows(Object.keys(it.headers).filter((name) => !isEverywhere(name)));
     const isError = status >= "400";
     const schema = Object.values(it.content ?? {})[0]?.schema;
     const head = make("summary", {},
@@ -99,10 +111,25 @@
     return scheme.in === "cookie" ? `Cookie ${scheme.name}` : "Admin token";
   });
 
+  const copyable = (text) => {
+    const shown = make("pre", {}, text);
+    const button = make("button", { type: "button" }, "Copy");
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = "Copied";
+      } catch {
+        // Without the right to (plain http elsewhere than on localhost) it is selected at least.
+        getSelection().selectAllChildren(shown);
+      }
+    });
+    return make("div", { class: "copyable" }, shown, button);
+  };
+
   const curl = (method, path, item, operation) => {
     const server = item.servers[0].url;
     const filled = path.replace(/\{(\w+)\}/g, (_, name) =>
-      operation.parameters?.find((one) => one.name === name)?.example ?? name);
+      item.parameters?.find((one) => one.name === name)?.example ?? name);
     const base = server === "/" ? location.origin : server;
     const words = ["curl", method === "head" ? "-I" : "-i"];
     if (method === "post" || method === "delete") words.push("-X", method.toUpperCase());
@@ -112,18 +139,12 @@
     if (auth === "bearer") words.push('-H "authorization: Bearer $ADMIN_TOKEN"');
     const sent = operation.requestBody?.content?.["application/json"];
     if (sent) words.push('-H "content-type: application/json"', `-d '${JSON.stringify(sent.example)}'`);
-    return make("pre", {}, words.join(" "));
+    return copyable(words.join(" "));
   };
-
-  const order = ({ method }) => "post get head delete".indexOf(method);
-  const all = Object.entries(api.paths).flatMap(([path, item]) =>
-    ["post", "get", "head", "delete"].filter((method) => item[method])
-      .map((method) => ({ path, item, method, operation: item[method] })))
-    .sort((one, other) => order(one) - order(other));
 
   const card = ({ path, item, method, operation }) => {
     const badges = [item.servers[0].description, ...needs(operation)];
-    const parameters = (operation.parameters ?? []).map((one) =>
+    const parameters = (item.parameters ?? []).map((one) =>
       [make("code", {}, `{${one.name}}`), typeOf(one.schema), prose(one.description ?? "")]);
     const asked = operation.requestBody;
     const schema = asked && Object.values(asked.content)[0].schema;
@@ -137,7 +158,7 @@
       parameters.length
         ? make("section", {}, make("h4", {}, "In the path"), table(["Name", "Type", ""], parameters)) : null,
       asked ? make("section", {}, make("h4", {}, "Body"), content(asked), shape(schema)) : null,
-      make("section", {}, make("h4", {}, "Answers"), Object.entries(operation.responses).map(response)));
+      make("section", {}, make("h4", {}, "Answers"), Object.entries(operation.responses).filter((one) => !isCommon(one)).map(response)));
   };
 
   const nav = document.getElementById("nav");
@@ -156,9 +177,12 @@
     main.append(make("h2", {}, tag.name), ...paragraphs(tag.description), ...operations.map(card));
   }
 
-  const common = Object.entries(api.components.headers).map(([name, header]) =>
-    [make("code", {}, name), prose(header.description), make("code", {}, header.example)]);
-  main.append(make("h2", {}, "Every answer"), ...paragraphs("The headers that no answer above repeats."),
-    make("article", {}, make("section", {}, table(["Header", "", "Example"], common))));
+  const common = [...new Map(answers.filter(isCommon).map((one) => [one[1].$ref, one])).values()];
+  const everywhere = Object.keys(api.components.headers).filter(isEverywhere);
+  main.append(
+    make("h2", {}, "Any route"), ...paragraphs("What every answer carries, and the errors that most routes may answer."),
+    make("article", { id: "any" },
+      make("section", {}, make("h4", {}, "Headers"), table(["Header", "", "Example"], headerRows(everywhere))),
+      make("section", {}, make("h4", {}, "Errors"), common.map(response))));
   document.getElementById(location.hash.slice(1))?.scrollIntoView({ behavior: "instant" });
 })();

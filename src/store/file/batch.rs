@@ -245,7 +245,6 @@ fn refuse<T>(reply: Reply<T>) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -132,7 +132,6 @@ fn user(rest: &mut &[u8]) -> Option<User> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -244,7 +244,6 @@ const fn is_sparse(capacity: usize, len: usize) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -277,7 +277,6 @@ fn is_of_tls(error: &RedisError) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

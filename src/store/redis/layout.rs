@@ -144,7 +144,6 @@ pub(super) fn read_record(id: SessionId, record: &str) -> Option<Session> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -253,7 +253,6 @@ fn decode(text: &str) -> Result<String, InvalidRedisUrl> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -335,7 +335,6 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
