@@ -16,7 +16,7 @@ use super::device::Device;
 /// The end of the file's first page, of which the engine uses the first 320 bytes.
 const AT: u64 = 4096 - 16;
 
-/// Notes the number of the row that comes next.
+/// Notes the number of the row that comes next. If that fails, the note that is there stays true.
 pub(super) fn write(device: &dyn Device, next: u64) -> io::Result<()> {
     device.write(AT, &[next.to_le_bytes(), (!next).to_le_bytes()].concat())
 }

@@ -20,7 +20,7 @@ use crate::store::memory::{Mark, MemoryStore};
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// An answer that waits for its commit.
-type Answer = Box<dyn FnOnce(Result<(), &Arc<Fault>>) + Send>;
+pub(super) type Answer = Box<dyn FnOnce(Result<(), &Arc<Fault>>) + Send>;
 
 /// Changes decided and not yet written.
 pub(super) struct Batch<'a> {
@@ -138,16 +138,13 @@ impl<'a> Batch<'a> {
         for (user, mark) in self.marks {
             self.memory.restore_mark(user, mark);
         }
-        for answer in self.answers {
-            answer(Ok(()));
-        }
+        answer_all(self.answers, Ok(()));
     }
 
-    /// The journal may or may not hold it: the memory stays as it was, and nobody is told more.
-    pub(super) fn fail(self, fault: &Arc<Fault>) {
-        for answer in self.answers {
-            answer(Err(fault));
-        }
+    /// The answers of a batch that was not written, or of which that is not known yet. The memory
+    /// stays as it was.
+    pub(super) fn into_answers(self) -> Vec<Answer> {
+        self.answers
     }
 
     /// Takes the session out, over or not, unless this batch has done so already.
@@ -232,6 +229,13 @@ impl<'a> Batch<'a> {
                 Err(fault) => Err(unavailable(fault)),
             });
         }));
+    }
+}
+
+/// Lets all of them know how it went.
+pub(super) fn answer_all(answers: Vec<Answer>, written: Result<(), &Arc<Fault>>) {
+    for answer in answers {
+        answer(written);
     }
 }
 

@@ -121,6 +121,8 @@ pub(super) struct Journal {
     first: u64,
     /// The number the next row will get.
     next: u64,
+    /// See [`Journal::holds_last_commit`].
+    holds_last_commit: Option<bool>,
 }
 
 impl Journal {
@@ -147,6 +149,7 @@ impl Journal {
             db: None,
             first: 0,
             next: 0,
+            holds_last_commit: Some(true),
         };
         journal.start(row)?;
         Ok(journal)
@@ -168,16 +171,6 @@ impl Journal {
         }
         let (db, is_cut) = open_engine(&self.device)?;
         check_version(&db)?;
-        contained(|| {
-            let txn = db.begin_write()?;
-            {
-                let mut meta = txn.open_table(META)?;
-                let opened = meta.get(OPENED)?.map_or(0, |count| count.value());
-                meta.insert(OPENED, opened.wrapping_add(1))?;
-                txn.open_table(ROWS)?;
-            }
-            Ok(txn.commit()?)
-        })?;
         let (first, next, told) = read_rows(&db, self.next, row)?;
         let answered = answered::read(&*self.device).map_err(Fault::from)?;
         if next < answered {
@@ -191,7 +184,21 @@ impl Journal {
                 "the journal's last write was incomplete and is dropped: nobody was answered by it, unless the disk has lost what it had confirmed"
             );
         }
-        (self.first, self.next, self.db) = (first, next, Some(db));
+        (self.first, self.next) = (first, next);
+        // The engine has synced what it found, so that is settled whatever the disk does from here.
+        self.holds_last_commit.get_or_insert(told > 0);
+        let _ = answered::write(&*self.device, next);
+        contained(|| {
+            let txn = db.begin_write()?;
+            {
+                let mut meta = txn.open_table(META)?;
+                let opened = meta.get(OPENED)?.map_or(0, |count| count.value());
+                meta.insert(OPENED, opened.wrapping_add(1))?;
+                txn.open_table(ROWS)?;
+            }
+            Ok(txn.commit()?)
+        })?;
+        self.db = Some(db);
         Ok(told)
     }
 
@@ -200,9 +207,10 @@ impl Journal {
         self.next - self.first
     }
 
-    /// Whether the last call to the engine went well.
-    pub(super) const fn is_open(&self) -> bool {
-        self.db.is_some()
+    /// Whether the disk holds what [`commit`](Self::commit) was told to write last; `None` from a
+    /// fault until that is found out.
+    pub(super) const fn holds_last_commit(&self) -> Option<bool> {
+        self.holds_last_commit
     }
 
     /// Appends `entries` and, before them, moves or drops up to `renew` rows at the front:
@@ -223,14 +231,13 @@ impl Journal {
             append(&txn, &mut first, &mut next, renew, still, entries)?;
             Ok(txn.commit()?)
         });
-        match written {
-            Ok(()) => {
-                (self.first, self.next) = (first, next);
-                // The note that is there stays true.
-                let _ = answered::write(&*self.device, next);
-            }
+        if written.is_ok() {
+            (self.first, self.next) = (first, next);
+            self.holds_last_commit = Some(true);
+            let _ = answered::write(&*self.device, next);
+        } else {
             // The engine refuses everything from here on; what the disk holds is not known.
-            Err(_) => self.db = None,
+            (self.db, self.holds_last_commit) = (None, None);
         }
         written
     }

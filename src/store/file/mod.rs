@@ -56,8 +56,8 @@ pub struct FileConfig {
     pub max_sessions: u64,
     /// How many calls may share a commit; with 1, each has an fsync to itself.
     pub max_batch: usize,
-    /// How long a fault is left alone before the disk is tried again. Reopening reads the whole
-    /// file, so it must not be done for every call.
+    /// The pause between two tries to reopen the file after a fault. Reopening reads all of it, so
+    /// it must not be done for every call.
     pub retry_after: Duration,
 }
 

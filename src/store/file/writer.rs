@@ -4,11 +4,12 @@
 //! and no caller waits for the disk but here. What it decides is in [`Batch`], what the disk
 //! holds in [`Journal`]; this is the order between the two, and what follows a fault:
 //!
-//! 1. Every caller of the failed batch hears of it, and the memory stays as it was.
-//! 2. Calls that change anything are refused at once, for a while.
-//! 3. The next call has the journal reopened. Should the disk hold the failed batch after all,
-//!    the memory is brought up to it: "after an `Err`, a change may or may not have been
-//!    applied". Then everything goes on as before.
+//! 1. The journal is reopened, which tells what the disk holds. If that is the failed batch, the
+//!    memory is brought up to it and its callers hear of success, else they hear of the fault.
+//! 2. For as long as the disk does not let itself be asked, they hear nothing: what they would have
+//!    been told is still to be told then, be it that nobody waits for the answer any longer.
+//! 3. Calls that change anything are refused at once until the journal is open again. It is tried
+//!    again and again, with a pause in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::FileConfig;
-use super::batch::{Batch, Reply, unavailable};
+use super::batch::{Answer, Batch, Reply, answer_all, unavailable};
 use super::entry::Entry;
 use super::journal::{Fault, Journal, Unreadable};
 use crate::rate_limit::RateLimit;
@@ -35,6 +36,9 @@ const SPARE_ROWS: u64 = 1024;
 
 /// How many rows at the front are looked at when there is nothing else to write.
 const RENEWED_WHEN_IDLE: u64 = 4096;
+
+/// The least pause before the journal is tried again without a call that asks for it.
+const MIN_RETRY: Duration = Duration::from_millis(1);
 
 /// How long a commit may wait for company.
 const MAX_LINGER: Duration = Duration::from_millis(1);
@@ -58,8 +62,12 @@ pub(super) struct Writer {
     config: FileConfig,
     seen: HashMap<SessionId, Timestamp>,
     seen_due: Instant,
-    /// When the journal failed last.
-    failed_at: Option<(Instant, Arc<Fault>)>,
+    /// Why the journal is not open.
+    fault: Option<Arc<Fault>>,
+    /// When it was last tried to reopen it.
+    tried_at: Option<Instant>,
+    /// The answers of the batch of which it is not known whether the disk holds it.
+    in_doubt: Vec<Answer>,
     /// A full disk may take the one write and not the next.
     faults: RateLimit,
     recoveries: RateLimit,
@@ -82,7 +90,9 @@ impl Writer {
             config,
             seen: HashMap::new(),
             seen_due: Instant::now(),
-            failed_at: None,
+            fault: None,
+            tried_at: None,
+            in_doubt: Vec::new(),
             faults: RateLimit::default(),
             recoveries: RateLimit::default(),
             expected: 0,
@@ -110,22 +120,37 @@ impl Writer {
 
     fn close(mut self) -> Result<(), Arc<Fault>> {
         self.seen_due = Instant::now();
+        self.tried_at = None;
         self.serve(Vec::new());
-        match self.failed_at {
-            Some((_, fault)) => Err(fault),
+        match self.fault {
+            Some(fault) => {
+                answer_all(self.in_doubt, Err(&fault));
+                Err(fault)
+            }
             None => Ok(self.journal.close()?),
         }
     }
 
+    /// When there is something to do even if nobody calls.
+    fn due(&self) -> Option<Instant> {
+        let pause = self.config.retry_after.max(MIN_RETRY);
+        let retry = self.tried_at.map_or_else(Instant::now, |at| at + pause);
+        let retry = (!self.in_doubt.is_empty()).then_some(retry);
+        let seen = (!self.seen.is_empty()).then_some(self.seen_due);
+        retry.into_iter().chain(seen).min()
+    }
+
     /// Waits for a call, then takes along what else is there.
     fn gather(&mut self) -> Gathered {
-        let first = if self.seen.is_empty() {
-            self.calls
+        let first = match self.due() {
+            None => self
+                .calls
                 .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            let wait = self.seen_due.saturating_duration_since(Instant::now());
-            self.calls.recv_timeout(wait)
+                .map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => {
+                let wait = due.saturating_duration_since(Instant::now());
+                self.calls.recv_timeout(wait)
+            }
         };
         let mut calls = match first {
             Ok(call) => vec![call],
@@ -172,9 +197,13 @@ impl Writer {
                 Call::Close(reply) => closing = Some(reply),
             }
         }
-        match working.and_then(|()| self.commit(&mut batch)) {
-            Ok(()) => batch.succeed(),
-            Err(fault) => batch.fail(&fault),
+        match working {
+            Err(fault) => answer_all(batch.into_answers(), Err(&fault)),
+            Ok(()) if self.commit(&mut batch).is_ok() => batch.succeed(),
+            Ok(()) => {
+                self.in_doubt = batch.into_answers();
+                let _ = self.recover();
+            }
         }
         self.expected = waiting;
         closing
@@ -241,29 +270,36 @@ impl Writer {
             self.seen.clear();
         }
         self.seen_due = Instant::now() + SEEN_WITHIN;
-        self.failed_at = Some((Instant::now(), Arc::clone(&fault)));
+        self.fault = Some(Arc::clone(&fault));
         fault
     }
 
-    /// Reopens the journal after a fault, once that is due.
+    /// Reopens the journal after a fault, unless that was tried a moment ago.
     fn recover(&mut self) -> Result<(), Arc<Fault>> {
-        if self.journal.is_open() {
+        let Some(fault) = &self.fault else {
             return Ok(());
-        }
-        if let Some((at, fault)) = &self.failed_at
-            && at.elapsed() < self.config.retry_after
-        {
+        };
+        let pause = self.config.retry_after;
+        if self.tried_at.is_some_and(|at| at.elapsed() < pause) {
             return Err(Arc::clone(fault));
         }
+        self.tried_at = Some(Instant::now());
+        let failed = Arc::clone(fault);
         let memory = &*self.memory;
-        match self.journal.reopen(|row| replay(row, memory)) {
+        let reopened = self.journal.reopen(|row| replay(row, memory));
+        match self.journal.holds_last_commit() {
+            Some(true) => answer_all(std::mem::take(&mut self.in_doubt), Ok(())),
+            Some(false) => answer_all(std::mem::take(&mut self.in_doubt), Err(&failed)),
+            None => {}
+        }
+        match reopened {
             Ok(rows) => {
+                self.fault = None;
                 self.recoveries.note(|| {
                     move |times| {
                         tracing::info!(rows, times, "the session file takes writes again");
                     }
                 });
-                self.failed_at = None;
                 Ok(())
             }
             Err(Unreadable::Fault(fault)) => Err(self.note_fault(fault)),

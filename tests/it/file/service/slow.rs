@@ -1,4 +1,4 @@
-//! A disk on which a sync takes longer than a store call may.
+//! A disk on which a sync takes longer than a store call may, or says that it failed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,36 +12,50 @@ use crate::support::crowd::{PASSWORD, SEALS};
 use crate::support::service::binary;
 use crate::support::{ADMIN_TOKEN, Ask, Service};
 
-/// Makes each sync take 1.5 s while there is a file of the name in `SLOW`.
-const SLOW_SYNC: &str = "
+/// Makes each sync take 1.5 s while there is a file of the name in `SLOW`, and say that it failed
+/// when it did not while there is one of the name in `BROKEN`.
+const SYNC: &str = "
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+static int outcome(int done) {
+    if (access(getenv(\"BROKEN\"), F_OK) != 0) return done;
+    errno = EIO;
+    return -1;
+}
 int fdatasync(int fd) {
     if (access(getenv(\"SLOW\"), F_OK) == 0) usleep(1500000);
-    return syscall(SYS_fdatasync, fd);
+    return outcome(syscall(SYS_fdatasync, fd));
+}
+int fsync(int fd) {
+    return outcome(syscall(SYS_fsync, fd));
 }
 ";
 
 struct Slow {
     _scratch: Scratch,
     switch: PathBuf,
+    broken: PathBuf,
     service: Service,
 }
 
 impl Slow {
     fn start(name: &str) -> Self {
         let scratch = Scratch::new(name);
-        let (library, switch) = (compile(scratch.path()), scratch.path().join("slow"));
+        let library = compile(scratch.path());
+        let [switch, broken] = ["slow", "broken"].map(|name| scratch.path().join(name));
         let mut command = binary();
         command
             .args(["--store", &store_at(&scratch.path().join("sessions"))])
             .args(["--admin-token", ADMIN_TOKEN, "--store-timeout", "1s"])
             .args(SEALS)
             .env("LD_PRELOAD", library)
-            .env("SLOW", &switch);
+            .env("SLOW", &switch)
+            .env("BROKEN", &broken);
         Self {
             switch,
+            broken,
             service: Service::spawn(command),
             _scratch: scratch,
         }
@@ -66,7 +80,7 @@ impl Slow {
 
 fn compile(folder: &Path) -> PathBuf {
     let (source, library) = (folder.join("slow.c"), folder.join("slow.so"));
-    std::fs::write(&source, SLOW_SYNC).unwrap();
+    std::fs::write(&source, SYNC).unwrap();
     let mut compiler = Command::new("cc");
     compiler
         .args(["-shared", "-fPIC", "-o"])
@@ -152,4 +166,39 @@ fn what_ends_while_the_service_shuts_down_is_still_said() {
         log.iter().any(|line| line.contains("session ended")),
         "{log:#?}"
     );
+}
+
+#[test]
+fn what_a_failed_write_turns_out_to_have_ended_is_said_and_counted() {
+    let mut slow = Slow::start("broken-ends");
+    let one = slow.service.issue_as(&json!({ "user": "41" }));
+    let token = one["token"].as_str().unwrap().to_owned();
+    let other = slow.service.token_of("42");
+    std::fs::write(&slow.broken, "").unwrap();
+    assert_eq!(slow.service.logout(&token).status, 500);
+    assert_eq!(slow.service.logout(&other).status, 500);
+    assert_eq!(slow.ended_for("logout"), 0);
+
+    std::fs::remove_file(&slow.broken).unwrap();
+    let line = slow.next("session ended");
+    assert_eq!(
+        (&line["session"], &line["user"], &line["reason"]),
+        (&one["id"], &json!("41"), &json!("logout"))
+    );
+    assert!(line["requestId"].is_string());
+    assert_eq!(slow.ended_for("logout"), 1);
+    assert_eq!(slow.service.logout(&token).body, "false");
+    assert_eq!(slow.service.logout(&other).body, "true");
+}
+
+#[test]
+fn a_login_that_a_failed_write_turns_out_to_have_kept_is_gone_soon_after() {
+    let mut slow = Slow::start("broken-login");
+    std::fs::write(&slow.broken, "").unwrap();
+    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    assert_eq!(ask.send(slow.service.admin).status, 503);
+    std::fs::remove_file(&slow.broken).unwrap();
+    slow.next("session removed that nobody was told of");
+    let listed = slow.service.ask_admin("GET", "/admin/users/42/sessions");
+    assert_eq!(listed.json()["sessions"], json!([]));
 }
