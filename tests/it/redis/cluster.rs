@@ -1,78 +1,149 @@
 //! A cluster: three masters that share the slots, keys that move, and a master that is lost.
 
+use std::fmt::Display;
+use std::iter;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use neptun_auth::session::{Session, SessionStore as _};
+use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::{RedisConfig, RedisStore};
 
 use super::server::{Brand, Server, eventually};
 use super::{config, fresh_session, in_time, kept, present, until_ready, user};
+use crate::support::ports::{free_address, free_port};
+use crate::support::relay::Relay;
+
+/// How soon a store has found a shard that moved.
+pub(super) const FOUND: Duration = Duration::from_secs(6);
+
+/// How long the nodes may take to agree on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const RANGES: [&str; 3] = ["0 5000", "5001 10000", "10001 16383"];
 
-/// How soon a shard that has moved is found.
-const FOUND: Duration = Duration::from_secs(6);
-
 pub(crate) struct Cluster {
-    masters: Vec<Server>,
-    replicas: Vec<Server>,
+    pub(super) masters: Vec<Server>,
+    /// None, or one for each master.
+    pub(super) replicas: Vec<Server>,
+    /// What each node, masters first, hears from the others comes this way, if a test wants it to.
+    bus: Vec<Relay>,
 }
 
 impl Cluster {
     /// Three masters that have all the slots.
     pub(crate) fn of_masters() -> Self {
-        Self::of(false)
+        Self::of_masters_with(&[])
     }
 
-    fn of(with_replicas: bool) -> Self {
-        let node = || {
-            Server::start(
-                Brand::Redis,
-                &["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"],
-            )
-        };
-        let three = || RANGES.iter().map(|_| node()).collect::<Vec<_>>();
-        let masters = three();
-        let replicas = if with_replicas { three() } else { Vec::new() };
-        for (master, range) in masters.iter().zip(RANGES) {
-            done(master, &format!("CLUSTER ADDSLOTSRANGE {range}"));
+    /// The same with these settings.
+    pub(super) fn of_masters_with(settings: &[&str]) -> Self {
+        let mut node = || start_node(free_port(), settings);
+        Self::form(iter::repeat_with(&mut node).take(3).collect(), Vec::new())
+    }
+
+    /// Three masters, each with a replica.
+    pub(super) fn with_replicas() -> Self {
+        let mut node = || start_node(free_port(), &[]);
+        Self::form(iter::repeat_with(&mut node).take(6).collect(), Vec::new())
+    }
+
+    /// The same with nodes that can be cut off from each other.
+    pub(super) fn with_relays() -> Self {
+        let (mut nodes, mut bus) = (Vec::new(), Vec::new());
+        for number in 0..6 {
+            let (port, heard_at) = (free_port(), free_address());
+            let announced = heard_at.port().to_string();
+            let source = source_of(number).to_string();
+            let settings = [
+                ["--cluster-announce-bus-port", &announced],
+                ["--bind-source-addr", &source],
+                // For it, every loopback address but the first is a stranger.
+                ["--protected-mode", "no"],
+            ];
+            bus.push(Relay::at(heard_at, ([127, 0, 0, 1], port + 10_000).into()));
+            nodes.push(start_node(port, settings.as_flattened()));
         }
-        let first = &masters[0];
-        for other in masters[1..].iter().chain(&replicas) {
-            done(first, &format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
+        Self::form(nodes, bus)
+    }
+
+    /// Makes a cluster of three nodes, or of six.
+    fn form(mut nodes: Vec<Server>, bus: Vec<Relay>) -> Self {
+        let count = format!("cluster_known_nodes:{}\r", nodes.len());
+        for (master, range) in nodes.iter().zip(RANGES) {
+            master.done(&format!("CLUSTER ADDSLOTSRANGE {range}"));
         }
-        let nodes = masters.len() + replicas.len();
-        let all_know = |count: String| {
-            let every = masters.iter().chain(&replicas);
-            every.into_iter().all(|node| {
+        for (number, other) in nodes.iter().enumerate().skip(1) {
+            let heard_at = bus.get(number).map(|relay| relay.address.port());
+            let heard_at = heard_at.unwrap_or(other.port() + 10_000);
+            nodes[0].done(&format!(
+                "CLUSTER MEET 127.0.0.1 {} {heard_at}",
+                other.port()
+            ));
+        }
+        eventually("the nodes know each other", PATIENCE, || {
+            nodes.iter().all(|node| {
                 let state = node.ask("CLUSTER INFO").unwrap_or_default();
                 state.contains("cluster_state:ok") && state.contains(&count)
             })
-        };
-        let patience = Duration::from_secs(30);
-        eventually("the nodes know each other", patience, || {
-            all_know(format!("cluster_known_nodes:{nodes}\r"))
         });
-        for (replica, master) in replicas.iter().zip(&masters) {
-            done(replica, &format!("CLUSTER REPLICATE {}", id(master)));
+        let replicas = nodes.split_off(RANGES.len());
+        for (replica, master) in replicas.iter().zip(&nodes) {
+            replica.done(&format!("CLUSTER REPLICATE {}", id(master)));
         }
-        for master in masters.iter().take(replicas.len()) {
-            eventually("the replicas follow", patience, || {
-                let state = master.ask("INFO replication").unwrap_or_default();
-                state.contains("state=online")
+        for master in nodes.iter().take(replicas.len()) {
+            eventually("the replicas follow", PATIENCE, || {
+                master.says("replication", "state=online")
             });
         }
-        Self { masters, replicas }
+        Self {
+            masters: nodes,
+            replicas,
+            bus,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis+cluster://{}", self.masters[0].address())
     }
 
+    /// The address of all nodes, beginning with this one, masters first.
+    pub(super) fn url_from(&self, first: usize) -> String {
+        let nodes = self.masters.iter().chain(&self.replicas);
+        let mut addresses: Vec<String> = nodes.map(|node| node.address().to_string()).collect();
+        addresses.rotate_left(first);
+        format!("redis+cluster://{}", addresses.join(","))
+    }
+
+    /// Cuts a master off from all other nodes; clients still reach it.
+    pub(super) fn isolate(&self, master: usize) {
+        self.bus[master].cut();
+        for relay in &self.bus {
+            relay.cut_off(source_of(master));
+        }
+    }
+
+    /// Waits until the replica of this master has its place, as the others see it.
+    pub(super) fn until_replaced(&self, master: usize) {
+        eventually("the replica has taken over", PATIENCE, || {
+            let others = (0..3).filter(|other| *other != master);
+            let heir = &self.replicas[master];
+            let agrees = |node: &Server| {
+                let state = node.ask("CLUSTER INFO").unwrap_or_default();
+                state.contains("cluster_state:ok")
+            };
+            heir.says("replication", "role:master")
+                && agrees(heir)
+                && others.into_iter().all(|other| {
+                    let slots = self.masters[other].ask("CLUSTER SLOTS").unwrap_or_default();
+                    agrees(&self.masters[other]) && slots.contains(&id(heir))
+                })
+        });
+    }
+
     /// The master that has this session, and its slot.
-    fn home_of(&self, session: &Session) -> (usize, String) {
-        let ask = format!("CLUSTER KEYSLOT neptun-auth:s:{}", session.id);
+    pub(super) fn home_of(&self, session: impl Display) -> (usize, String) {
+        let ask = format!("CLUSTER KEYSLOT neptun-auth:s:{session}");
         let slot = self.masters.iter().find_map(|node| node.ask(&ask).ok());
         let slot = slot.unwrap();
         let slot = slot.trim_start_matches(':').trim().to_owned();
@@ -83,12 +154,19 @@ impl Cluster {
     }
 }
 
-fn done(server: &Server, command: &str) {
-    let answer = server.ask(command).unwrap();
-    assert!(answer.starts_with("+OK"), "{command}: {answer}");
+/// From where a node speaks to others, so that a relay can tell who it is.
+fn source_of(number: usize) -> IpAddr {
+    let last = u8::try_from(number + 1).unwrap();
+    [127, 0, 1, last].into()
 }
 
-fn id(node: &Server) -> String {
+fn start_node(port: u16, settings: &[&str]) -> Server {
+    let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+    let all = cluster.iter().chain(settings).map(|&one| one.to_owned());
+    Server::start_on(port, Brand::Redis, |_, _| all.collect())
+}
+
+pub(super) fn id(node: &Server) -> String {
     let answer = node.ask("CLUSTER MYID").unwrap();
     answer.lines().nth(1).unwrap().to_owned()
 }
@@ -108,21 +186,12 @@ async fn a_session_is_found_and_ended_while_its_slot_moves_and_after() {
     let store = store_in(&cluster, 0).await;
     let (one, other) = (kept(&store, "anna").await, kept(&store, "anna").await);
     for session in [&one, &other] {
-        let (home, slot) = cluster.home_of(session);
+        let (home, slot) = cluster.home_of(session.id);
         let (from, to) = (&cluster.masters[home], &cluster.masters[(home + 1) % 3]);
-        done(
-            to,
-            &format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)),
-        );
-        done(
-            from,
-            &format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)),
-        );
+        to.done(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
+        from.done(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
         let key = format!("neptun-auth:s:{}", session.id);
-        done(
-            from,
-            &format!("MIGRATE 127.0.0.1 {} {key} 0 2000", to.port()),
-        );
+        from.done(&format!("MIGRATE 127.0.0.1 {} {key} 0 2000", to.port()));
         let found = in_time(store.find(&session.id, present())).await.unwrap();
         assert_eq!(found.as_ref(), Some(session));
         if *session == one {
@@ -130,7 +199,7 @@ async fn a_session_is_found_and_ended_while_its_slot_moves_and_after() {
             assert!(ended.is_some());
         }
         for master in [to, from, &cluster.masters[(home + 2) % 3]] {
-            done(master, &format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
+            master.done(&format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
         }
     }
     assert_eq!(store.find(&one.id, present()).await.unwrap(), None);
@@ -141,7 +210,7 @@ async fn a_session_is_found_and_ended_while_its_slot_moves_and_after() {
 #[tokio::test]
 async fn a_master_that_is_lost_takes_only_its_own_sessions_along_and_its_replica_brings_them_back()
 {
-    let mut cluster = Cluster::of(true);
+    let mut cluster = Cluster::with_replicas();
     let store = store_in(&cluster, 1).await;
     let mut sessions = Vec::new();
     for number in 0..30 {
@@ -149,23 +218,15 @@ async fn a_master_that_is_lost_takes_only_its_own_sessions_along_and_its_replica
         store.insert(session.clone(), present()).await.unwrap();
         sessions.push(session);
     }
-    let (lost, _) = cluster.home_of(&sessions[0]);
+    let (lost, _) = cluster.home_of(sessions[0].id);
     cluster.masters[lost].kill();
     for session in &sessions {
         let found = in_time(store.find(&session.id, present())).await;
-        let (home, _) = cluster.home_of(session);
+        let (home, _) = cluster.home_of(session.id);
         assert_eq!(found.is_err(), home == lost, "{found:?}");
     }
-    eventually(
-        "the replica has taken over",
-        Duration::from_secs(30),
-        || {
-            let role = cluster.replicas[lost].ask("INFO replication");
-            let state = cluster.replicas[lost].ask("CLUSTER INFO").unwrap();
-            role.unwrap().contains("role:master") && state.contains("cluster_state:ok")
-        },
-    );
-    let replaced = std::time::Instant::now();
+    cluster.until_replaced(lost);
+    let replaced = Instant::now();
     for session in &sessions {
         let found = loop {
             match in_time(store.find(&session.id, present())).await {

@@ -2,7 +2,6 @@
 
 mod at_rest;
 pub(crate) mod backends;
-mod black_hole;
 mod cluster;
 mod outage;
 mod promises;
@@ -10,6 +9,8 @@ mod replicas;
 mod sentinel;
 pub(crate) mod server;
 mod service;
+mod tls;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

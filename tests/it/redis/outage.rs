@@ -9,12 +9,12 @@ use neptun_auth::session::{SessionStore as _, StoreErrorKind};
 use neptun_auth::store::RedisStore;
 use tokio::net::TcpListener;
 
-use super::black_hole::BlackHole;
 use super::server::{Brand, Server, eventually};
 use super::{
     TIMEOUT, class_of, connected, fresh_session, in_time, kept, kind_of, present, store_at,
     store_on, until_failing_fast, until_ready,
 };
+use crate::support::relay::Relay;
 
 /// Fifty callers at once, each held to its time; all of them fail.
 async fn all_of_fifty_fail_in_time(store: &Arc<RedisStore>) {
@@ -146,8 +146,8 @@ async fn a_port_that_takes_connections_and_never_answers_fails_every_call_in_tim
 #[tokio::test]
 async fn a_connection_that_falls_silent_is_replaced_by_one_that_does_not() {
     let server = Server::start(Brand::Redis, &[]);
-    let way = BlackHole::before(&server).await;
-    let store = store_at(&way.url);
+    let way = Relay::to(server.address());
+    let store = store_at(&format!("redis://{}", way.address));
     until_ready(&store).await;
     let session = kept(&store, "anna").await;
     way.swallow_what_is_open();

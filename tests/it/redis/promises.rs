@@ -4,6 +4,7 @@ use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::{RedisConfig, RedisStore};
 
 use super::server::{Brand, Server};
+use super::tls::tls_server;
 use super::{class_of, config, connected, kept, until_failing_fast, until_ready};
 
 async fn readiness_of_one_that_must_be_durable(arguments: &[&str]) -> &'static str {
@@ -62,50 +63,9 @@ async fn a_user_of_the_server_who_may_see_nothing_of_it_is_served() {
     assert_eq!(class_of(strict.ready().await), "durability");
 }
 
-fn openssl(directory: &std::path::Path, arguments: &str) {
-    let run = std::process::Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
-}
-
 #[tokio::test]
 async fn over_tls_the_certificate_must_be_signed_by_a_trusted_root_and_for_the_host() {
-    let server = Server::start_with(Brand::Redis, |port, directory| {
-        openssl(
-            directory,
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem",
-        );
-        openssl(
-            directory,
-            "req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost \
-             -keyout server.key -out server.csr",
-        );
-        openssl(
-            directory,
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-             -copy_extensions copy -out server.pem",
-        );
-        let file = |name: &str| directory.join(name).display().to_string();
-        let arguments = [
-            ("--port", "0".to_owned()),
-            ("--tls-port", port.to_string()),
-            ("--tls-cert-file", file("server.pem")),
-            ("--tls-key-file", file("server.key")),
-            ("--tls-ca-cert-file", file("ca.pem")),
-            ("--tls-auth-clients", "no".to_owned()),
-        ];
-        let pairs = arguments.into_iter();
-        pairs
-            .flat_map(|(name, value)| [name.to_owned(), value])
-            .collect()
-    });
+    let server = tls_server("no");
     let (port, ca) = (server.port(), server.directory().join("ca.pem"));
     let trusting = format!("?ca-file={}", ca.display());
     let at = |host: &str, query: &str| {

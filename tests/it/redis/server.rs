@@ -35,15 +35,8 @@ pub(crate) struct Server {
 impl Server {
     /// A fresh server with these arguments besides the port and directory.
     pub(crate) fn start(brand: Brand, arguments: &[&str]) -> Self {
-        let mut server = Self {
-            brand,
-            port: free_port(),
-            arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
-            directory: fresh_directory(),
-            process: None,
-        };
-        server.start_again();
-        server
+        let owned = arguments.iter().map(|&one| one.to_owned()).collect();
+        Self::start_with(brand, |_, _| owned)
     }
 
     /// A server whose command line is built from its port and directory.
@@ -51,7 +44,16 @@ impl Server {
         brand: Brand,
         arguments: impl FnOnce(u16, &Path) -> Vec<String>,
     ) -> Self {
-        let (port, directory) = (free_port(), fresh_directory());
+        Self::start_on(free_port(), brand, arguments)
+    }
+
+    /// The same on a port that others have been told already.
+    pub(crate) fn start_on(
+        port: u16,
+        brand: Brand,
+        arguments: impl FnOnce(u16, &Path) -> Vec<String>,
+    ) -> Self {
+        let directory = fresh_directory();
         let mut server = Self {
             brand,
             port,
@@ -95,7 +97,8 @@ impl Server {
             command.args(["--port", &self.port.to_string()]);
         }
         if !self.has("--sentinel") {
-            command.args(["--save", ""]);
+            // A replica that is alone need not wait for others.
+            command.args(["--save", "", "--repl-diskless-sync-delay", "0"]);
         }
         let process = command
             .args(["--bind", "127.0.0.1"])
@@ -156,15 +159,45 @@ impl Server {
         kill_process(Pid::from_child(process), signal).unwrap();
     }
 
-    /// One inline command on a connection of its own; the raw answer.
+    /// One inline command on a connection of its own, which logs in if one must; the raw answer.
     pub(crate) fn ask(&self, command: &str) -> std::io::Result<String> {
         let mut socket = TcpStream::connect(self.address())?;
         socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(socket, "{command}\r\n")?;
+        let mut arguments = self.arguments.iter();
+        let password = arguments
+            .find(|argument| *argument == "--requirepass")
+            .and_then(|_| arguments.next());
+        let login = password.map_or_else(String::new, |password| format!("AUTH {password}\r\n"));
+        write!(socket, "{login}{command}\r\n")?;
         socket.shutdown(Shutdown::Write)?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        let answer = String::from_utf8_lossy(&answer);
+        let answer = match password {
+            Some(_) => answer.strip_prefix("+OK\r\n").unwrap_or_default(),
+            None => &answer,
+        };
+        Ok(answer.to_owned())
+    }
+
+    /// A command that has no other answer than `OK`.
+    pub(crate) fn done(&self, command: &str) {
+        let answer = self.ask(command).unwrap();
+        assert!(answer.starts_with("+OK"), "{command}: {answer}");
+    }
+
+    /// Whether a section of `INFO` has this line, or this part of one.
+    pub(crate) fn says(&self, section: &str, line: &str) -> bool {
+        let said = self.ask(&format!("INFO {section}"));
+        said.is_ok_and(|said| said.contains(line))
+    }
+
+    /// How many calls of a command it has answered, those that came from its master included.
+    pub(crate) fn calls_of(&self, command: &str) -> u64 {
+        let stats = self.ask("INFO commandstats").unwrap();
+        let of_it = stats.split_once(&format!("cmdstat_{command}:calls="));
+        let calls = of_it.and_then(|(_, rest)| rest.split(',').next());
+        calls.map_or(0, |calls| calls.parse().unwrap())
     }
 }
 

@@ -109,6 +109,12 @@ impl Service {
         }
     }
 
+    /// All it has logged by now.
+    pub fn logged(&mut self) -> &[String] {
+        self.seen.extend(self.log.get_mut().unwrap().try_iter());
+        &self.seen
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();

@@ -1,9 +1,18 @@
 //! The service on Redis, from outside: what clients see of several replicas, of outages, and of a
 //! server that promises too little.
 
+mod cluster;
+mod connecting;
+mod demoted;
+mod history;
+mod many;
+mod names;
 mod outage;
 mod promises;
 mod replicas;
+mod rights;
+mod roles;
+mod unconfirmed;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -3,9 +3,6 @@
 
 use std::time::Instant;
 
-use tokio::runtime::Runtime;
-
-use super::super::black_hole::BlackHole;
 use super::super::replicas::pair;
 use super::super::server::{Brand, Server};
 use super::super::{RECOVERY, SLACK, TIMEOUT};
@@ -14,6 +11,7 @@ use super::{
     assert_not_cleared, assert_soon_live, assert_unavailable, check, issue, logout,
     ready_service_on, revoke_all, service_on, status_of,
 };
+use crate::support::relay::Relay;
 use crate::support::{Answer, Ask, Service, assert_envelope, unknown_token};
 
 /// A service that has issued two sessions: one to log out of when the store is away, and one that
@@ -88,6 +86,34 @@ fn a_frozen_server_is_500_and_503_in_time_until_it_thaws() {
 }
 
 #[test]
+fn no_logout_is_sent_twice_however_often_the_connections_break() {
+    let server = Server::start(Brand::Redis, &[]);
+    let service = ready_service_on(&server.url(), &[]);
+    let tokens: Vec<String> = (0..400).map(|_| service.token_of("42")).collect();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = tokens
+            .chunks(100)
+            .map(|some| {
+                let service = &service;
+                scope.spawn(move || {
+                    for token in some {
+                        assert!(matches!(logout(service, token).status, 200 | 500));
+                    }
+                })
+            })
+            .collect();
+        while !clients
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
+            server.ask("CLIENT KILL TYPE normal").unwrap();
+        }
+    });
+    let sent = server.calls_of("getdel");
+    assert!(sent <= 400, "{sent} for 400 logouts");
+}
+
+#[test]
 fn a_killed_server_is_500_and_503_in_time_until_it_is_back_with_what_was_acknowledged() {
     let mut server = Server::start(Brand::Redis, &["--appendonly", "yes"]);
     let scene = Scene::on(&server.url(), &[]);
@@ -106,9 +132,8 @@ fn a_killed_server_is_500_and_503_in_time_until_it_is_back_with_what_was_acknowl
 #[test]
 fn a_way_that_swallows_everything_is_500_and_503_in_time_until_it_lets_through() {
     let server = Server::start(Brand::Redis, &[]);
-    let runtime = Runtime::new().unwrap();
-    let way = runtime.block_on(BlackHole::before(&server));
-    let scene = Scene::on(&way.url, &[]);
+    let way = Relay::to(server.address());
+    let scene = Scene::on(&format!("redis://{}", way.address), &[]);
     way.swallow_everything();
     scene.assert_away_for_fifty();
     scene.assert_away();
