@@ -1,13 +1,16 @@
-//! The README: its snippets are run as they stand or are the files that other tests run, its
-//! tables are held against the binary.
+//! The READMEs: their snippets are run as they stand or are the files that other tests run, their
+//! tables are held against the binary, their links lead somewhere.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::CommandFactory as _;
 use neptun_auth::config::Flags;
 
+use crate::file::Scratch;
 use crate::support::service::binary;
 use crate::support::{Ask, Service};
 
@@ -15,9 +18,30 @@ const TOKEN: &str = "only-for-trying-it-out";
 const BEGIN: &str = "<!-- settings: kept equal to --help by tests/it/readme.rs -->\n";
 const END: &str = "<!-- end of settings -->\n";
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The first one.
 fn readme() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    std::fs::read_to_string(path).unwrap()
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// All of them, the first one first: the folder, from the root, and the text.
+fn readmes() -> Vec<(PathBuf, String)> {
+    let folders = fs::read_dir(root().join("tests")).unwrap();
+    let folders = folders.map(|folder| Path::new("tests").join(folder.unwrap().file_name()));
+    let of_tests: Vec<PathBuf> = folders
+        .filter(|folder| root().join(folder).join("README.md").exists())
+        .collect();
+    assert!(of_tests.len() >= 3, "they were not found");
+    let others = [PathBuf::new(), PathBuf::from("benches")];
+    let folders = others.into_iter().chain(of_tests);
+    let read = |folder: PathBuf| {
+        let text = fs::read_to_string(root().join(&folder).join("README.md")).unwrap();
+        (folder, text)
+    };
+    folders.map(read).collect()
 }
 
 /// What stands before a block that shows a file.
@@ -30,9 +54,23 @@ struct Block {
     file: Option<String>,
 }
 
-fn blocks() -> Vec<Block> {
-    let readme = readme();
-    let mut parts = readme.split("\n```");
+impl Block {
+    fn is_command(&self) -> bool {
+        self.language == "sh" && self.file.is_none()
+    }
+
+    fn starts_a_service(&self) -> bool {
+        self.is_command() && self.text.contains("cargo run ")
+    }
+
+    /// Which takes an engine that not every machine has; `tests/image/run` starts containers.
+    fn starts_a_container(&self) -> bool {
+        self.is_command() && self.text.starts_with("docker ")
+    }
+}
+
+fn blocks_of(text: &str) -> Vec<Block> {
+    let mut parts = text.split("\n```");
     let mut blocks = Vec::new();
     while let (Some(prose), Some(block)) = (parts.next(), parts.next()) {
         let (language, text) = block.split_once('\n').unwrap_or((block, ""));
@@ -49,10 +87,23 @@ fn blocks() -> Vec<Block> {
     blocks
 }
 
+fn blocks() -> Vec<Block> {
+    let texts = readmes().into_iter();
+    texts.flat_map(|(_, text)| blocks_of(&text)).collect()
+}
+
 /// The block that contains `text`.
 pub fn block_with(text: &str) -> String {
     let block = blocks().into_iter().find(|block| block.text.contains(text));
     block.unwrap().text
+}
+
+/// What stands between backticks, but for blocks.
+fn inline_code(text: &str) -> Vec<&str> {
+    let prose = text.split("\n```").step_by(2);
+    prose
+        .flat_map(|prose| prose.split('`').skip(1).step_by(2))
+        .collect()
 }
 
 /// A service as the README's first command starts it, but for the ports.
@@ -65,10 +116,6 @@ fn service() -> Service {
         "a-password-of-at-least-32-characters",
     );
     Service::spawn(command)
-}
-
-fn starts_a_server(snippet: &str) -> bool {
-    snippet.starts_with("docker ") || snippet.contains("cargo run ")
 }
 
 /// The text with all that differs from run to run made the same: tokens, ids, times.
@@ -103,32 +150,20 @@ fn timeless(text: &str) -> String {
 }
 
 #[test]
-fn the_snippets_do_what_the_readme_shows() {
+fn the_snippets_do_what_the_readmes_show() {
     let service = service();
     let blocks = blocks();
-    assert!(
-        blocks[0].text.ends_with("cargo run --release\n"),
-        "the first command starts the service"
-    );
-    // One shell for all, as for whoever pastes them one after the other. What starts a server
-    // or needs a container engine is tested elsewhere.
+    // One shell for all, as for whoever pastes them one after the other.
     let mut script = String::new();
     let mut expected = Vec::new();
-    for pair in blocks[2..].windows(2) {
-        let [command, output] = pair else {
-            unreachable!()
-        };
-        let is_run_here = command.language == "sh" && command.file.is_none();
-        if !is_run_here || starts_a_server(&command.text) {
+    for (place, block) in blocks.iter().enumerate() {
+        if !block.is_command() || block.starts_a_service() || block.starts_a_container() {
             continue;
         }
-        writeln!(script, "{}\nprintf '\\n-- next --\\n'", command.text).unwrap();
-        let shown = if output.language == "text" {
-            &output.text
-        } else {
-            ""
-        };
-        expected.push(timeless(shown));
+        writeln!(script, "{}\nprintf '\\n-- next --\\n'", block.text).unwrap();
+        let output = blocks.get(place + 1);
+        let output = output.filter(|block| block.language == "text");
+        expected.push(output.map_or_else(String::new, |block| timeless(&block.text)));
     }
     let script = script
         .replace("localhost:8080", &service.public.to_string())
@@ -145,40 +180,166 @@ fn the_snippets_do_what_the_readme_shows() {
 }
 
 #[test]
-fn every_other_snippet_is_the_file_that_a_test_runs() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shown: Vec<Block> = blocks();
-    let unknown =
-        |block: &&Block| block.file.is_none() && !["sh", "text"].contains(&&*block.language);
-    let unknown: Vec<&str> = shown
-        .iter()
-        .filter(unknown)
-        .map(|block| &*block.text)
+fn the_commands_that_start_a_service_start_one() {
+    let home = Scratch::new("readme");
+    let mut count = 0;
+    for block in blocks().iter().filter(|block| block.starts_a_service()) {
+        // `exec`, so that the service is the process that the test ends.
+        let command = block.text.replace("cargo run --release --", "\"$BINARY\"");
+        let command = command.replace("cargo run --release", "\"$BINARY\"");
+        let mut shell = Command::new("bash");
+        shell.env_clear().env("HOME", home.path());
+        shell.env("BINARY", env!("CARGO_BIN_EXE_neptun-auth"));
+        shell.env("NEPTUN_AUTH_LISTEN", "127.0.0.1:0");
+        shell.env("NEPTUN_AUTH_ADMIN_LISTEN", "127.0.0.1:0");
+        shell.args(["-c", &format!("exec env {command}")]);
+        let service = Service::started(shell);
+        let issued = Ask::post("/admin/sessions")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .json(r#"{"user":"42"}"#)
+            .send(service.admin);
+        assert_eq!(issued.status, 201, "{command}");
+        count += 1;
+    }
+    assert!(count >= 2, "they were not found");
+}
+
+#[test]
+fn every_setting_that_is_named_exists() {
+    let command = Flags::command();
+    let mut known = HashSet::from(["--help".to_owned()]);
+    for arg in command.get_arguments() {
+        known.extend(arg.get_long().map(|flag| format!("--{flag}")));
+        known.extend(arg.get_env().map(|name| name.to_str().unwrap().to_owned()));
+    }
+    let of_a_name = |c: char| c.is_ascii_uppercase() || c == '_';
+    let mut count = 0;
+    for (folder, text) in readmes() {
+        let flags = inline_code(&text).into_iter();
+        let flags = flags.filter(|code| code.starts_with("--"));
+        let flags = flags.map(|code| code.split(' ').next().unwrap().to_owned());
+        let variables = text.split(|c| !of_a_name(c));
+        let variables = variables.filter(|word| word.starts_with("NEPTUN_AUTH_"));
+        // By itself it is what all of them begin with.
+        let variables = variables.filter(|word| *word != "NEPTUN_AUTH_");
+        let of_benches = folder.ends_with("benches");
+        for name in flags
+            .filter(|_| !of_benches)
+            .chain(variables.map(str::to_owned))
+        {
+            assert!(known.contains(&name), "{}: {name}", folder.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 50, "they were not found");
+}
+
+#[test]
+fn every_benchmark_is_listed_and_every_listed_one_exists() {
+    let (_, readme) = readmes().swap_remove(1);
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let benches = manifest.split("[[bench]]\nname = \"").skip(1);
+    let benches: HashSet<&str> = benches
+        .map(|bench| bench.split('"').next().unwrap())
         .collect();
+    let main = fs::read_to_string(root().join("benches/http/main.rs")).unwrap();
+    let mut listed = HashSet::new();
+    for code in inline_code(&readme) {
+        let Some(rest) = code.strip_prefix("cargo bench --bench ") else {
+            continue;
+        };
+        // A command may be broken over two lines.
+        let (bench, flag) = rest.split_once(" -- ").unwrap_or((rest, ""));
+        listed.insert(bench);
+        let is_known = flag.is_empty() || main.contains(&format!("(\"{flag}\", "));
+        assert!(is_known, "{code}");
+    }
+    assert_eq!(listed, benches);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut count = 0;
+    for (folder, text) in readmes() {
+        let prose: String = text.split("\n```").step_by(2).collect();
+        for link in prose.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let here = root().join(&folder);
+            let target = here.join(if path.is_empty() { "README.md" } else { path });
+            assert!(target.exists(), "{}: {link}", folder.display());
+            if !heading.is_empty() {
+                let headings = headings(&fs::read_to_string(target).unwrap());
+                assert!(
+                    headings.iter().any(|known| known == heading),
+                    "{}: {link}: {headings:#?}",
+                    folder.display()
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "they were not found");
+}
+
+/// The headings as GitHub names them in links.
+fn headings(text: &str) -> Vec<String> {
+    let lines = text.split("\n```").step_by(2).flat_map(str::lines);
+    let headings = lines.filter(|line| line.starts_with('#'));
+    let name = |line: &str| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+        title.chars().filter(kept).collect::<String>()
+    };
+    headings.map(|line| name(line).replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_other_snippet_is_the_file_that_a_test_runs() {
+    let languages = ["sh", "text", "mermaid"];
+    let shown: Vec<Block> = blocks();
+    let unknown = shown
+        .iter()
+        .filter(|block| block.file.is_none() && !languages.contains(&&*block.language));
+    let unknown: Vec<&str> = unknown.map(|block| &*block.text).collect();
     assert!(unknown.is_empty(), "no file is named for {unknown:#?}");
 
     let mut files = Vec::new();
     for block in shown {
         if let Some(file) = block.file {
-            let text = std::fs::read_to_string(root.join(&file)).unwrap();
-            assert_eq!(block.text, text, "{file} is not what the README shows");
+            let text = fs::read_to_string(root().join(&file)).unwrap();
+            assert_eq!(block.text, text, "{file} is not what is shown of it");
             files.push(file);
         }
     }
     // And the other way round: what the tests run is shown.
-    let of_tests = |directory: &str| -> Vec<String> {
-        let entries = std::fs::read_dir(root.join(directory)).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.map(|name| format!("{directory}/{name}")).collect()
-    };
-    for file in [of_tests("tests/proxies"), of_tests("tests/clients")].concat() {
-        let is_known = files.contains(&file) || file.contains("/package") || file.contains("/__");
-        assert!(is_known, "the README does not show {file}");
+    for directory in ["tests/proxies", "tests/clients", "tests/compose"] {
+        for entry in fs::read_dir(root().join(directory)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let is_no_example = ["README", "package", "__"]
+                .iter()
+                .any(|start| name.starts_with(start));
+            let file = format!("{directory}/{name}");
+            assert!(
+                is_no_example || files.contains(&file),
+                "{file} is shown nowhere"
+            );
+        }
     }
 }
 
 #[test]
-fn the_start_prints_what_the_readme_shows() {
+fn the_first_command_starts_a_service_that_prints_what_the_readme_shows() {
+    let blocks = blocks();
+    let first = blocks.iter().position(Block::is_command).unwrap();
+    assert!(
+        blocks[first].text.ends_with("cargo run --release\n"),
+        "the first command starts the service"
+    );
+    let expected = timeless(&blocks[first + 1].text);
     let mut command = binary();
     command.env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN);
     command.args([
@@ -194,7 +355,7 @@ fn the_start_prints_what_the_readme_shows() {
         .spawn()
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    for expected in timeless(&blocks()[1].text).lines() {
+    for expected in expected.lines() {
         let printed = timeless(&lines.next().unwrap().unwrap());
         // Ports and the settings that only this test gives differ; the words do not.
         let words = |line: &str| -> Vec<String> {
@@ -265,8 +426,8 @@ fn the_settings_table_says_what_help_says() {
     let (before, rest) = readme.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
     if std::env::var_os("UPDATE_README").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        let path = root().join("README.md");
+        fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
     } else {
         let hint = "write it anew with UPDATE_README=1 cargo test readme";
         assert_eq!(shown, table, "{hint}");

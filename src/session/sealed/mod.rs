@@ -9,8 +9,34 @@
 //! What is sealed is read in `json` and `payload`, what a cookie's bytes mean to h3 in `text`. The
 //! manager applies the lifetimes with its own clock and remembers revocations in the store.
 //!
-//! Never: seals, reads a clock, touches a store, keeps a password, or says what of a seal is wrong
-//! (a forger learns nothing from a [`Rejected`]).
+//! # How a seal is read
+//!
+//! As h3 reads it: `%2A` for `*`, quotes around the value, and on logout, the app's sign-out and
+//! check also the header `x-neptun-session-session`, which h3 prefers to the cookie; a seal there
+//! needs no cookie beside it. What is sealed is read as `JSON.parse` reads it, however deep it is
+//! nested. One past its own expiration is live for the minute that h3 grants. Seals of h3 2 are not
+//! supported.
+//!
+//! # Which seals are sessions
+//!
+//! | the seal | at check | at logout |
+//! |---|---|---|
+//! | has a user: `--sealed-user` finds one, or `data.user` is truthy | vouches for the user | is revoked |
+//! | has one that cannot be named: `--sealed-user` finds no string or whole number fit for a header | bars the request | is revoked |
+//! | has neither: a visitor's | vouches for nobody and stands in nobody's way | `false` |
+//! | opens, but is dated further ahead than clocks differ | bars the request | is revoked before it begins |
+//! | opens, but is over | bars the request, whatever else it presents | `false` |
+//! | opens, but is malformed | bars the request | `false`; a live session beside it still ends |
+//! | opens with no password | counts for nothing | `false` |
+//!
+//! Malformed is what cannot be told apart from others or has no beginning: its `id` is no string or
+//! empty, its `createdAt` is no number, or it cannot be decrypted or is no JSON. What the web app
+//! might still take for a session bars a request; what it would not take does not.
+//!
+//! # Never
+//!
+//! It seals, reads a clock, touches a store, keeps a password, or says what of a seal is wrong (a
+//! forger learns nothing from a [`Rejected`]).
 
 mod json;
 mod payload;

@@ -1,5 +1,5 @@
-//! What can fail, in one word each: the label of the metric, the word in the log, the list in the
-//! README, and what a call does about it.
+//! What can fail, in one word each: the label of the metric, the word in the log, the list in
+//! `tests/deploy/README.md`, and what a call does about it.
 //!
 //! The only place that looks at an error of the client library or of the server.
 
@@ -282,11 +282,10 @@ mod tests {
 
     #[test]
     fn the_readme_lists_every_class_as_explained_here() {
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/deploy/README.md");
         let readme = std::fs::read_to_string(readme).unwrap();
-        let (_, rest) = readme
-            .split_once("Error classes, in log and metric: ")
-            .unwrap();
+        let (_, section) = readme.split_once("### Error classes").unwrap();
+        let (_, rest) = section.split_once("In log and metric: ").unwrap();
         let listed: Vec<&str> = rest
             .split("\n\n")
             .next()
