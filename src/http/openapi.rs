@@ -61,13 +61,15 @@ mod tests {
     use super::super::error::{ApiError, Operation};
     use super::super::fields;
     use super::*;
-    use crate::session::{StoreError, StoreErrorKind};
+    use crate::session::{CommonClass, StoreError, StoreErrorKind};
 
     /// Status and sentence of every error of a documented route.
     fn said() -> BTreeSet<(u16, String)> {
         let body = |status| ApiError::BadBody(status);
         let user = |problem| ApiError::bad_field("user", problem);
-        let store = |operation, kind| ApiError::Store(operation, StoreError::new(kind, ""));
+        let store = |operation, kind| {
+            ApiError::Store(operation, StoreError::new(kind, CommonClass::Timeout))
+        };
         let failed = |operation| store(operation, StoreErrorKind::Unavailable);
         let errors = [
             ApiError::NoValidSession,

@@ -17,7 +17,7 @@ use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
 use super::{
     Clock, Ended, Moment, Reading, SealedSession, Session, SessionId, SessionList, SessionStore,
-    SessionToken, StoreError, StoreErrorKind, Timestamp, User,
+    SessionToken, StoreError, Timestamp, User,
 };
 use crate::deadline::{Deadline, within};
 use crate::task::{self, to_the_end};
@@ -277,7 +277,7 @@ impl SessionManager {
             _ => {}
         }
         let room = Arc::clone(&self.room_for_logouts).try_acquire_owned();
-        let room = room.map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "overloaded"))?;
+        let room = room.map_err(|_| StoreError::overloaded())?;
         let sessions = Arc::clone(self);
         let all = async move {
             let _room = room;

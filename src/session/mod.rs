@@ -6,6 +6,7 @@
 mod audit;
 mod clock;
 mod credential;
+mod error_class;
 mod list;
 mod manager;
 mod not_before;
@@ -18,6 +19,8 @@ mod watched_clock;
 pub use audit::{EndReason, Observer, SessionEvent};
 pub use clock::{CLOCK_SKEW, Clock, ManualClock, Reading, SystemClock, Timestamp};
 pub use credential::Seals;
+pub(crate) use error_class::error_classes;
+pub use error_class::{CommonClass, ErrorClass};
 pub use list::SessionList;
 pub use manager::{IssueError, Lifetimes, SessionManager, Timeouts, Vouched};
 pub use not_before::NotBefore;

@@ -8,7 +8,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::{Moment, SealedSession, Session, SessionId, SessionList, Timestamp, User};
+use super::{
+    CommonClass, ErrorClass, Moment, SealedSession, Session, SessionId, SessionList, Timestamp,
+    User,
+};
 
 /// A place that keeps sessions.
 ///
@@ -129,12 +132,12 @@ static NOTHING: Ended = Ended {
 };
 
 impl StoreError {
-    /// An error of this kind; `class` is a fixed lower-case word such as `readonly`.
+    /// An error of this kind and class.
     #[must_use]
-    pub const fn new(kind: StoreErrorKind, class: &'static str) -> Self {
+    pub fn new(kind: StoreErrorKind, class: impl ErrorClass) -> Self {
         Self {
             kind,
-            class,
+            class: class.word(),
             source: None,
             ended: None,
         }
@@ -142,8 +145,20 @@ impl StoreError {
 
     /// The error of a call that took longer than it may.
     #[must_use]
-    pub const fn timed_out() -> Self {
-        Self::new(StoreErrorKind::TimedOut, "timeout")
+    pub fn timed_out() -> Self {
+        Self::new(StoreErrorKind::TimedOut, CommonClass::Timeout)
+    }
+
+    /// The error of a call that finds too many others waiting.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        Self::new(StoreErrorKind::Unavailable, CommonClass::Overloaded)
+    }
+
+    /// The error of a call that finds no room for another session.
+    #[must_use]
+    pub fn full() -> Self {
+        Self::new(StoreErrorKind::Full, CommonClass::Full)
     }
 
     /// The same error with what caused it.
@@ -172,7 +187,7 @@ impl StoreError {
         self.kind
     }
 
-    /// What it was, in one word from a fixed set.
+    /// The word of its class.
     #[must_use]
     pub const fn class(&self) -> &'static str {
         self.class

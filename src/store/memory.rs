@@ -31,8 +31,8 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
-    StoreErrorKind, Timestamp, User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
+    User,
 };
 pub(super) use tables::Mark;
 use tables::{Handle, Sessions, UserKey, Users, drop_over, handle_of};
@@ -128,7 +128,7 @@ impl MemoryStore {
             }
             self.found_nothing(at);
         }
-        Err(full())
+        Err(StoreError::full())
     }
 
     fn may_look_for_room(&self, at: Moment) -> bool {
@@ -236,7 +236,7 @@ impl MemoryStore {
         if !reserved {
             // A user with sessions is about to lose them, so there will be room.
             if table.handles_from(key, 0).next().is_none() {
-                return Err(full());
+                return Err(StoreError::full());
             }
             self.len.fetch_add(1, Ordering::Relaxed);
         }
@@ -385,10 +385,6 @@ fn for_each_handle(
         }
         MutexGuard::bump(users);
     }
-}
-
-fn full() -> StoreError {
-    StoreError::new(StoreErrorKind::Full, "max_sessions")
 }
 
 /// Which table. The hash tables inside use the low and the very high bits; these are others.

@@ -241,11 +241,11 @@ pub(super) fn answer_all(answers: Vec<Answer>, written: Result<(), &Arc<Fault>>)
 
 /// What a caller is told about a fault.
 pub(super) fn unavailable(fault: &Arc<Fault>) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, fault.class()).caused_by(Arc::clone(fault))
+    StoreError::new(StoreErrorKind::Unavailable, fault.class).caused_by(Arc::clone(fault))
 }
 
 fn refuse<T>(reply: Reply<T>) {
-    let _ = reply.send(Err(StoreError::new(StoreErrorKind::Full, "max_sessions")));
+    let _ = reply.send(Err(StoreError::full()));
 }
 
 #[cfg(test)]

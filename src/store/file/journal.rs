@@ -22,6 +22,7 @@ use redb::{
 use super::answered;
 use super::device::{Backend, Device};
 use super::entry::Entry;
+use crate::session::error_classes;
 
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -51,15 +52,27 @@ pub(super) enum Unreadable {
     Fault(#[from] Fault),
 }
 
-/// A failed call to the engine: a word for logs and metrics, and the cause.
+error_classes! {
+    /// What can fail in this store, beside what can in all of them.
+    pub(in crate::store) enum FileClass {
+        Closed = "closed",
+        Damaged = "damaged",
+        Disk = "disk",
+        DiskFull = "disk_full",
+        Engine = "engine",
+        ReadOnly = "read_only",
+    }
+}
+
+/// A failed call to the engine: its class, and the cause.
 #[derive(Debug)]
 pub(super) struct Fault {
-    class: &'static str,
+    pub(super) class: FileClass,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl Fault {
-    fn new(class: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    fn new(class: FileClass, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             class,
             source: source.into(),
@@ -68,11 +81,7 @@ impl Fault {
 
     /// A file that was good when it was opened, and is no longer.
     pub(super) fn damaged(why: Unreadable) -> Self {
-        Self::new("damaged", why)
-    }
-
-    pub(super) const fn class(&self) -> &'static str {
-        self.class
+        Self::new(FileClass::Damaged, why)
     }
 }
 
@@ -92,7 +101,7 @@ impl From<redb::Error> for Fault {
     fn from(error: redb::Error) -> Self {
         let class = match &error {
             redb::Error::Io(io) => class_of(io),
-            _ => "engine",
+            _ => FileClass::Engine,
         };
         Self::new(class, error)
     }
@@ -104,11 +113,11 @@ impl From<io::Error> for Fault {
     }
 }
 
-fn class_of(error: &io::Error) -> &'static str {
+fn class_of(error: &io::Error) -> FileClass {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "disk_full",
-        io::ErrorKind::ReadOnlyFilesystem => "read_only",
-        _ => "disk",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileClass::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => FileClass::ReadOnly,
+        _ => FileClass::Disk,
     }
 }
 
@@ -223,7 +232,7 @@ impl Journal {
         still: impl FnMut(Entry) -> Option<Entry>,
     ) -> Result<(), Fault> {
         let Some(db) = &self.db else {
-            return Err(Fault::new("engine", "not reopened since a fault"));
+            return Err(Fault::new(FileClass::Engine, "not reopened since a fault"));
         };
         let (mut first, mut next) = (self.first, self.next);
         let written = contained(|| {
@@ -302,7 +311,7 @@ fn open_engine(device: &Arc<dyn Device>) -> Result<(Database, bool), Unreadable>
             Err(Fault::from(error).into())
         }
         Ok(Err(error @ DatabaseError::Storage(StorageError::PreviousIo))) => {
-            Err(Fault::new("disk", error).into())
+            Err(Fault::new(FileClass::Disk, error).into())
         }
         Ok(Err(error)) => Err(Unreadable::Damaged(error.to_string())),
         Err(_) => Err(Unreadable::Damaged("the engine gave up on it".into())),
@@ -374,6 +383,6 @@ fn read_rows(
 fn contained<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
-        Err(_) => Err(Fault::new("engine", "the engine panicked")),
+        Err(_) => Err(Fault::new(FileClass::Engine, "the engine panicked")),
     }
 }

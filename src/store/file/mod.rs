@@ -37,6 +37,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 pub use self::device::Device;
+pub(super) use self::journal::FileClass;
 use self::journal::{Journal, Unreadable};
 use self::writer::{Call, Writer, replay};
 use super::MemoryStore;
@@ -163,9 +164,9 @@ impl OpenError {
                 why: unreadable.to_string(),
             },
             Unreadable::Fault(fault) => {
-                let kind = match fault.class() {
-                    "disk_full" => io::ErrorKind::StorageFull,
-                    "read_only" => io::ErrorKind::ReadOnlyFilesystem,
+                let kind = match fault.class {
+                    FileClass::DiskFull => io::ErrorKind::StorageFull,
+                    FileClass::ReadOnly => io::ErrorKind::ReadOnlyFilesystem,
                     _ => io::ErrorKind::Other,
                 };
                 Self::Io {
@@ -238,7 +239,7 @@ impl FileStore {
     fn send(&self, call: Call) -> Result<(), StoreError> {
         let calls = self.calls.as_ref().ok_or_else(closed)?;
         calls.try_send(call).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::new(StoreErrorKind::Unavailable, "overloaded"),
+            TrySendError::Full(_) => StoreError::overloaded(),
             TrySendError::Disconnected(_) => closed(),
         })
     }
@@ -255,7 +256,7 @@ impl Drop for FileStore {
 }
 
 fn closed() -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, "closed")
+    StoreError::new(StoreErrorKind::Unavailable, FileClass::Closed)
 }
 
 #[async_trait]

@@ -114,7 +114,10 @@ impl Writer {
             }
         }
         if let Err(fault) = self.close() {
-            tracing::error!(class = fault.class(), "session file not closed: {fault}");
+            tracing::error!(
+                class = fault.class.word(),
+                "session file not closed: {fault}"
+            );
         }
     }
 
@@ -256,7 +259,7 @@ impl Writer {
     fn note_fault(&mut self, fault: Fault) -> Arc<Fault> {
         let fault = Arc::new(fault);
         self.faults.note(|| {
-            let (class, fault) = (fault.class(), Arc::clone(&fault));
+            let (class, fault) = (fault.class.word(), Arc::clone(&fault));
             move |times| {
                 tracing::error!(
                     class,

@@ -12,57 +12,47 @@ use std::sync::Arc;
 use redis::{ErrorKind, RedisError};
 
 use super::url::Endpoint;
-use crate::session::{StoreError, StoreErrorKind};
+use crate::session::{StoreError, StoreErrorKind, error_classes};
 
-/// Declares the classes: each with its word, and what the README says of it.
-macro_rules! classes {
-    ($($class:ident = $word:literal, $explanation:literal;)*) => {
-        /// What failed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Class {
-            $($class,)*
-        }
-
-        impl Class {
-            /// All of them: the word, and what the README says of it if that does.
-            pub(super) const ALL: &'static [(&'static str, &'static str)] =
-                &[$(($word, $explanation),)*];
-
-            /// The word in logs and metrics.
-            pub(super) const fn word(self) -> &'static str {
-                match self {
-                    $(Self::$class => $word,)*
-                }
-            }
-        }
-    };
-}
-
-classes! {
-    Timeout = "timeout", "";
-    Io = "io", "";
-    Tls = "tls", "";
-    Connecting = "connecting", "";
-    Loading = "loading", "";
-    ReadOnly = "readonly", "connected to a replica";
-    Demoted = "demoted", "the server that was asked is no longer the master";
-    MasterDown = "masterdown", "";
-    NoAuth = "noauth", "";
-    NoPerm = "noperm", "";
-    Unsupported = "unsupported", "the server lacks a command";
-    Oom = "oom", "";
-    MisConf = "misconf", "the server cannot write to its disk";
-    Busy = "busy", "a script blocks it";
-    Moved = "moved", "it belongs to a cluster: use `redis+cluster`";
-    ClusterDown = "clusterdown", "";
-    Sentinel = "sentinel", "no majority of the Sentinels names a master";
-    NoReplicas = "noreplicas", "";
-    Wait = "wait", "not confirmed by replicas";
-    Durability = "durability", "readiness only";
-    Protocol = "protocol", "";
-    Record = "record", "not written by this service";
-    Stopped = "stopped", "";
-    Server = "server", "anything else; the cause is in the log";
+error_classes! {
+    /// What failed.
+    pub(in crate::store) enum Class {
+        Timeout = "timeout",
+        Io = "io",
+        Tls = "tls",
+        Connecting = "connecting",
+        Loading = "loading",
+        /// connected to a replica
+        ReadOnly = "readonly",
+        /// the server that was asked is no longer the master
+        Demoted = "demoted",
+        MasterDown = "masterdown",
+        NoAuth = "noauth",
+        NoPerm = "noperm",
+        /// the server lacks a command
+        Unsupported = "unsupported",
+        Oom = "oom",
+        /// the server cannot write to its disk
+        MisConf = "misconf",
+        /// a script blocks it
+        Busy = "busy",
+        /// it belongs to a cluster: use `redis+cluster`
+        Moved = "moved",
+        ClusterDown = "clusterdown",
+        /// no majority of the Sentinels names a master
+        Sentinel = "sentinel",
+        NoReplicas = "noreplicas",
+        /// not confirmed by replicas
+        Wait = "wait",
+        /// readiness only
+        Durability = "durability",
+        Protocol = "protocol",
+        /// not written by this service
+        Record = "record",
+        Stopped = "stopped",
+        /// anything else; the cause is in the log
+        Server = "server",
+    }
 }
 
 impl Class {
@@ -203,7 +193,7 @@ impl From<io::Error> for Failure {
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        let error = Self::new(failure.kind, failure.class.word());
+        let error = Self::new(failure.kind, failure.class);
         match &failure.cause {
             Some(_) => error.caused_by(failure.cause()),
             None => error,
@@ -294,7 +284,7 @@ mod tests {
             .collect();
         let classes = Class::ALL
             .iter()
-            .map(|(word, explanation)| match *explanation {
+            .map(|(word, explanation)| match explanation.trim() {
                 "" => format!("`{word}`"),
                 explanation => format!("`{word}` ({explanation})"),
             });

@@ -32,7 +32,8 @@ use tokio::time::Instant;
 
 use self::call::Call;
 use self::dial::Way;
-use self::error::{Class, Failure};
+pub(super) use self::error::Class;
+use self::error::Failure;
 use self::layout::{Layout, keep, read_mark, read_record, record};
 use self::topology::Topology;
 pub use self::url::{InvalidRedisUrl, RedisUrl};
@@ -114,11 +115,6 @@ impl RedisStore {
         let stopped = |cause| Err(Failure::from(Class::Stopped).because(cause).into());
         task.await.unwrap_or_else(stopped)
     }
-}
-
-/// The classes of what can fail here, for the metrics.
-pub(super) fn error_classes() -> impl Iterator<Item = &'static str> {
-    Class::ALL.iter().map(|(word, _)| *word)
 }
 
 #[async_trait]

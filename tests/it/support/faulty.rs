@@ -10,9 +10,9 @@ use neptun_auth::http::{self, App, CookieSettings, Draining};
 use neptun_auth::metrics::{Listener, Metrics};
 use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, counting, serve};
 use neptun_auth::session::{
-    Clock as _, Lifetimes, ManualClock, Moment, SealedSession, Session, SessionId, SessionList,
-    SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp,
-    User,
+    Clock as _, CommonClass, Lifetimes, ManualClock, Moment, SealedSession, Session, SessionId,
+    SessionList, SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts,
+    Timestamp, User,
 };
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
@@ -64,9 +64,10 @@ impl FaultyStore {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let error =
-            Err(StoreError::new(StoreErrorKind::Unavailable, "injected")
-                .caused_by("a secret cause"));
+        let error = Err(
+            StoreError::new(StoreErrorKind::Unavailable, CommonClass::Overloaded)
+                .caused_by("a secret cause"),
+        );
         let mut fault = self.fault.load(Ordering::SeqCst);
         if fault == Fault::Waits as u8 {
             self.gate.pass().await;
