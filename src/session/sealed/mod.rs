@@ -21,11 +21,11 @@
 //!
 //! | the seal | at check | at logout |
 //! |---|---|---|
-//! | has a user: `--sealed-user` finds one, or `data.user` is truthy | identifies the user | is revoked |
-//! | has one that cannot be named: `--sealed-user` finds no string or whole number fit for a header | rejects the request | is revoked |
+//! | names its user: `--sealed-user` finds a string or whole number fit for a header | identifies the user | is revoked |
+//! | has a user that it does not name so: what `--sealed-user` finds is truthy, or `data.user` is | rejects the request | is revoked |
 //! | has neither: a visitor's | is ignored | `false` |
 //! | opens, but is dated further ahead than clocks differ | rejects the request | is revoked before it begins |
-//! | opens, but is over | rejects the request, whatever else it presents | `false` |
+//! | opens, but is over or revoked | rejects the request, whatever else it presents | `false` |
 //! | opens, but is malformed | rejects the request | `false`; a live session beside it still ends |
 //! | opens with no password | is ignored | `false` |
 //!
