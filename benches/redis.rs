@@ -1,9 +1,11 @@
 //! The service on Redis beside the client library by itself: `cargo bench --bench redis`.
 //!
-//! One side sends logouts and checks over HTTP on 64 connections; the other sends the commands
-//! that these come to straight to the same server, from 64 callers at once. Those share one
-//! connection, as within the service, where commands go out in bundles, or have one each. Slices
-//! alternate, so that whatever else the machine does hits all alike; nothing is pinned.
+//! One side sends logouts and checks over HTTP, on 64 or 256 connections; the other sends the
+//! commands that these come to straight to the same server, from as many callers at once: with the
+//! client library over one shared connection, as within the service, where commands go out in
+//! bundles, or over one each; and with `redis-benchmark -P 1`. Slices alternate, so that whatever
+//! else the machine does hits all alike. The server and this process, which makes the load, are
+//! pinned to core 1; whoever asks the server, the service or `redis-benchmark`, to core 0.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
@@ -30,7 +32,7 @@ use redis::{Client, Cmd};
 use load::{Load, median, request};
 use servers::{Server, free};
 
-const CALLERS: usize = 64;
+const CALLERS: [usize; 2] = [64, 256];
 
 /// Requests of one slice.
 const REQUESTS: usize = 20_000;
@@ -38,8 +40,10 @@ const REQUESTS: usize = 20_000;
 /// Rounds of slices for each kind of request.
 const ROUNDS: usize = 7;
 
-/// What part of the library's own rate the service is to reach.
-const GOAL: f64 = 0.6;
+/// What part of the rate of `redis-benchmark` the service is to reach, for each of [`CALLERS`].
+const GOALS: [f64; 2] = [0.80, 0.95];
+
+const ON_CORE_0: [&str; 3] = ["taskset", "-c", "0"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -95,8 +99,14 @@ struct Redis {
 impl Redis {
     fn start() -> Self {
         let address = free();
-        let process = Command::new("redis-server")
-            .args(["--port", &address.port().to_string()])
+        let process = Command::new("taskset")
+            .args([
+                "-c",
+                "1",
+                "redis-server",
+                "--port",
+                &address.port().to_string(),
+            ])
             .args(["--bind", "127.0.0.1", "--save", ""])
             .stdout(Stdio::null())
             .spawn()
@@ -128,7 +138,13 @@ impl Drop for Redis {
 }
 
 /// How many a second the library answers, over as many connections.
-fn straight(redis: &Redis, connections: usize, kind: Kind, tokens: &[String]) -> f64 {
+fn straight(
+    redis: &Redis,
+    callers: usize,
+    connections: usize,
+    kind: Kind,
+    tokens: &[String],
+) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -138,7 +154,7 @@ fn straight(redis: &Redis, connections: usize, kind: Kind, tokens: &[String]) ->
         let client = Client::open(redis.url()).unwrap();
         let open = (0..connections).map(|_| client.get_multiplexed_async_connection());
         let open = futures_util::future::try_join_all(open).await.unwrap();
-        let share = commands.len().div_ceil(CALLERS);
+        let share = commands.len().div_ceil(callers);
         let begun = Instant::now();
         let callers = commands.chunks(share).enumerate();
         let callers =
@@ -162,35 +178,63 @@ fn per_second(begun: Instant) -> f64 {
     f64::from(u32::try_from(REQUESTS).unwrap()) / begun.elapsed().as_secs_f64()
 }
 
+/// How many a second `redis-benchmark` gets answered of the command that decides.
+fn benchmarked(redis: &Redis, callers: usize, kind: Kind, token: &str) -> f64 {
+    let (command, _) = kind.commands(token);
+    let words = command.args_iter().map(|word| match word {
+        redis::Arg::Simple(word) => String::from_utf8(word.to_vec()).unwrap(),
+        _ => unreachable!("a command without a cursor"),
+    });
+    let run = Command::new(ON_CORE_0[0])
+        .args(&ON_CORE_0[1..])
+        .args(["redis-benchmark", "-P", "1", "--csv"])
+        .args(["-p", &redis.address.port().to_string()])
+        .args(["-c", &callers.to_string(), "-n", &REQUESTS.to_string()])
+        .args(words)
+        .output()
+        .unwrap();
+    let report = String::from_utf8(run.stdout).unwrap();
+    let last = report.lines().last().unwrap();
+    let rate = last.split(',').nth(1).unwrap().trim_matches('"');
+    rate.parse()
+        .unwrap_or_else(|_| panic!("no rate in {report}"))
+}
+
 fn main() {
+    servers::pin(&[1]);
     println!(
-        "| request | over HTTP, a second | / one shared connection | / {CALLERS} connections |"
+        "| request | connections | over HTTP, a second | / one shared connection | / as many | / redis-benchmark | goal |"
     );
-    println!("|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for (name, kind) in [("logout", Kind::Logout), ("check", Kind::Check)] {
-        // A fresh one, so that no other kind's leftovers weigh on this.
-        let redis = Redis::start();
-        let service = Server::service(&[], &["--store", &redis.url()]);
-        let (mut rates, mut of_shared, mut of_many) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let issue = || service.issue(REQUESTS);
-            let tokens = issue();
-            let shared = straight(&redis, 1, kind, &tokens);
-            let tokens = issue();
-            let ours = Load::new(service.public).run(&kind.http(&tokens), kind.expected());
-            let tokens = issue();
-            let many = straight(&redis, CALLERS, kind, &tokens);
-            rates.push(ours.per_second());
-            of_shared.push(ours.per_second() / shared);
-            of_many.push(ours.per_second() / many);
-            redis.forget();
+        for (callers, goal) in CALLERS.into_iter().zip(GOALS) {
+            let [ours, shared, many, benchmark] = compare(kind, callers);
+            println!(
+                "| {name} | {callers} | {ours:.0} | {shared:.2} | {many:.2} | {benchmark:.2} | {goal} |"
+            );
         }
-        println!(
-            "| {name} | {:.0} | {:.2} | {:.2} |",
-            median(&mut rates),
-            median(&mut of_shared),
-            median(&mut of_many),
-        );
     }
-    println!("The goal is {GOAL}.");
+}
+
+/// The service's rate, and its ratio to that of each of the others.
+fn compare(kind: Kind, callers: usize) -> [f64; 4] {
+    // A fresh one, so that no other kind's leftovers weigh on this.
+    let redis = Redis::start();
+    let service = Server::service(&ON_CORE_0, &["--store", &redis.url()]);
+    let mut rates: [Vec<f64>; 4] = Default::default();
+    for _ in 0..ROUNDS {
+        let issue = || service.issue(REQUESTS);
+        let shared = straight(&redis, callers, 1, kind, &issue());
+        let tokens = issue();
+        let load = Load::new(service.public).with_connections(callers);
+        let ours = load.run(&kind.http(&tokens), kind.expected()).per_second();
+        let many = straight(&redis, callers, callers, kind, &issue());
+        let benchmark = benchmarked(&redis, callers, kind, &service.issue(1)[0]);
+        let round = [ours, ours / shared, ours / many, ours / benchmark];
+        for (all, one) in rates.iter_mut().zip(round) {
+            all.push(one);
+        }
+        redis.forget();
+    }
+    rates.each_mut().map(|all| median(all))
 }

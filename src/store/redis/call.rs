@@ -200,13 +200,17 @@ impl<'a> Call<'a> {
             return Ok(());
         }
         let nodes = self.topology.nodes(self.deadline).await?;
+        let mut all = Ok(());
         let conns = nodes
             .iter()
             .map(|node| node.conn(Purpose::Change, self.deadline));
-        for (node, conn) in nodes.iter().zip(try_join_all(conns).await?) {
-            self.wrote(Purpose::Change, &conn, node, None);
+        for (node, conn) in nodes.iter().zip(join_all(conns).await) {
+            match conn {
+                Ok(conn) => self.wrote(Purpose::Change, &conn, node, None),
+                Err(failure) => all = Err(failure),
+            }
         }
-        Ok(())
+        all
     }
 
     /// Waits for the replicas, if there are any to wait for: on the very connections that wrote.

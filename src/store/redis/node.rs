@@ -69,7 +69,8 @@ struct Server {
     /// that was before.
     is_vouched_for: AtomicBool,
     fence: Mutex<Arc<str>>,
-    lives: Mutex<Vec<Weak<Life>>>,
+    /// Of the connections for reads and for changes.
+    lives: Mutex<[Weak<Life>; 2]>,
     known: Mutex<Known>,
     warnings: Warnings,
 }
@@ -77,18 +78,15 @@ struct Server {
 /// What was last seen of the server.
 #[derive(Default)]
 struct Known {
-    run_id: Option<String>,
-    doubt: Option<String>,
-    lacking: Vec<&'static str>,
-    unconfirmed: bool,
-    last_failure: Option<Class>,
+    seen: Option<Seen>,
+    is_unconfirmed: bool,
 }
 
 #[derive(Default)]
 struct Warnings {
+    connecting: RateLimit,
     lost: RateLimit,
     unconfirmed: RateLimit,
-    connecting: Mutex<HashMap<&'static str, RateLimit>>,
 }
 
 /// A connection of one kind, if there is one.
@@ -186,13 +184,13 @@ impl Node {
 
     /// Why to doubt that what it acknowledges stays, if there is cause.
     pub(super) fn doubt(&self) -> Option<String> {
-        self.server.known.lock().doubt.clone()
+        self.server.known.lock().seen.as_ref()?.doubt.clone()
     }
 
     /// Whether changes cannot be confirmed as they are to be.
     pub(super) fn is_unconfirmed(&self) -> bool {
         let is_up = |link: &Link| matches!(&*link.state.borrow(), State::Up(_));
-        self.server.known.lock().unconfirmed || !self.changes.as_ref().is_none_or(is_up)
+        self.server.known.lock().is_unconfirmed || !self.changes.as_ref().is_none_or(is_up)
     }
 
     /// A change was not confirmed.
@@ -227,6 +225,10 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.keeper.abort();
+        // Nobody would see any more that it falls silent.
+        if let State::Up(conn) = &*self.state.borrow() {
+            conn.life().end(Class::Stopped);
+        }
     }
 }
 
@@ -314,12 +316,12 @@ impl Server {
     async fn open(&self, place: &Place, purpose: Purpose) -> Result<Conn, Failure> {
         let conn = Conn::open(&self.way, place).await?;
         let seen = self.examine(&conn).await?;
-        let is_same = seen.run_id.is_some() && seen.run_id == self.known.lock().run_id;
+        let is_same = seen.run_id.is_some() && self.run_id() == seen.run_id;
         if !is_same && !self.is_vouched_for.load(Ordering::Relaxed) {
             return Err(Class::Sentinel.into());
         }
-        self.lives.lock().push(Arc::downgrade(conn.life()));
-        self.connected(purpose, seen);
+        self.lives.lock()[purpose as usize] = Arc::downgrade(conn.life());
+        self.connected(purpose, &seen);
         Ok(conn)
     }
 
@@ -377,70 +379,66 @@ impl Server {
         if seen.role.as_ref().is_some_and(|role| !role.is_master) {
             return Err(Class::ReadOnly.into());
         }
-        let fsync: Option<Vec<String>> = fsync.ok().and_then(|pair| {
-            let pair = redis::from_redis_value::<HashMap<String, String>>(pair).ok()?;
-            Some(pair.into_values().collect())
+        let fsync = fsync.ok().and_then(|pair| {
+            let pair: HashMap<String, String> = redis::from_redis_value(pair).ok()?;
+            pair.into_values().next()
         });
-        let fsync = fsync.and_then(|values| values.into_iter().next());
         seen.run_id = info.as_ref().and_then(|info| info.get("run_id"));
         seen.doubt = Promises::of(info.as_ref(), fsync).doubt();
         Ok(seen)
     }
 
-    fn connected(&self, purpose: Purpose, seen: Seen) {
+    /// The run of the server that was seen last, if any was.
+    fn run_id(&self) -> Option<String> {
+        self.known.lock().seen.as_ref()?.run_id.clone()
+    }
+
+    fn lacks(&self, right: &str) -> bool {
+        let known = self.known.lock();
+        let seen = known.seen.as_ref();
+        seen.is_some_and(|seen| seen.lacking.contains(&right))
+    }
+
+    /// Warns of what is new to know: nothing, if only a connection was.
+    fn connected(&self, purpose: Purpose, seen: &Seen) {
         let server = &self.endpoint;
         tracing::info!(%server, "connected to the session store");
         self.judge_replicas(seen.role.as_ref(), seen.lacking.contains(&"+wait"));
-        let mut known = self.known.lock();
-        known.last_failure = None;
+        // Of a pair of connections one says it.
         if purpose == Purpose::Change {
             return;
         }
-        let is_same = seen.run_id.is_some() && seen.run_id == known.run_id;
-        if let Some(doubt) = &seen.doubt
-            && !(is_same && known.doubt == seen.doubt)
-        {
-            tracing::warn!(%server, "the session store promises too little: {doubt}");
-        }
+        let old = self.known.lock().seen.replace(seen.clone());
+        let old = old.filter(|old| old.run_id == seen.run_id);
         let (wanted, replicas) = (
             self.way.wait_replicas,
             seen.role.map_or(0, |role| role.replicas),
         );
-        if replicas > wanted && !is_same {
+        if let Some(doubt) = &seen.doubt
+            && old.as_ref().is_none_or(|old| old.doubt != seen.doubt)
+        {
+            tracing::warn!(%server, "the session store promises too little: {doubt}");
+        }
+        if replicas > wanted && old.is_none() {
             tracing::warn!(
                 %server,
                 "an acknowledged logout can come back after a failover: the server has {replicas} \
                  replicas, and redis-wait-replicas is {wanted}"
             );
         }
-        if !seen.lacking.is_empty() && known.lacking != seen.lacking {
-            let lacking = seen.lacking.join(" ");
+        let lacking = seen.lacking.join(" ");
+        if !lacking.is_empty() && old.is_none_or(|old| old.lacking != seen.lacking) {
             tracing::warn!(%server, "rights are lacking at the session store: {lacking}");
         }
-        known.run_id = seen.run_id;
-        known.doubt = seen.doubt;
-        known.lacking = seen.lacking;
     }
 
     fn cannot_connect(&self, failure: &Failure) {
-        let last = self.known.lock().last_failure.replace(failure.class);
-        if last == Some(failure.class) {
-            return;
-        }
-        let word = failure.class.word();
-        let mut lines = self.warnings.connecting.lock();
-        let line = lines.entry(word).or_default().clone();
-        drop(lines);
-        line.note(|| {
-            let (server, cause) = (self.endpoint.to_string(), failure.cause());
+        self.warnings.connecting.note(|| {
+            let (server, class) = (self.endpoint.to_string(), failure.class.word());
+            let cause = failure.cause();
             move |times| {
-                tracing::warn!(
-                    server,
-                    class = word,
-                    cause,
-                    times,
-                    "cannot connect to the session store"
-                );
+                let text = "cannot connect to the session store";
+                tracing::warn!(server, class, cause, times, "{text}");
             }
         });
     }
@@ -452,12 +450,8 @@ impl Server {
             self.warnings.lost.note(|| {
                 let (server, class) = (self.endpoint.to_string(), why.word());
                 move |times| {
-                    tracing::warn!(
-                        server,
-                        class,
-                        times,
-                        "lost the connection to the session store"
-                    );
+                    let text = "lost the connection to the session store";
+                    tracing::warn!(server, class, times, "{text}");
                 }
             });
         }
@@ -498,10 +492,9 @@ impl Server {
 
     /// Asks for the server's role, and whether replicas have what this connection has written.
     async fn look(&self, conn: &Conn, purpose: Purpose) {
-        let lacks = |right| self.known.lock().lacking.contains(&right);
         let mut look = Pipeline::new();
-        look.cmd(if lacks("+role") { "PING" } else { "ROLE" });
-        if purpose == Purpose::Change && !lacks("+wait") {
+        look.cmd(if self.lacks("+role") { "PING" } else { "ROLE" });
+        if purpose == Purpose::Change && !self.lacks("+wait") {
             look.cmd("WAIT").arg(self.way.wait_replicas).arg(GLANCE);
         }
         // It ends with the connection.
@@ -527,7 +520,7 @@ impl Server {
                 let have_it = have_it.ok().map(redis::from_redis_value::<usize>);
                 matches!(have_it, Some(Ok(have_it)) if have_it >= self.way.wait_replicas)
             });
-            let cannot = have_it == Some(false) || lacks("+wait");
+            let cannot = have_it == Some(false) || self.lacks("+wait");
             self.judge_replicas(role.as_ref(), cannot);
         }
     }
@@ -543,7 +536,7 @@ impl Server {
     }
 
     fn set_unconfirmed(&self, why: Option<String>) {
-        let was = std::mem::replace(&mut self.known.lock().unconfirmed, why.is_some());
+        let was = std::mem::replace(&mut self.known.lock().is_unconfirmed, why.is_some());
         if let Some(why) = why.filter(|_| !was) {
             self.warnings.unconfirmed.note(|| {
                 let server = self.endpoint.to_string();
@@ -559,7 +552,7 @@ impl Server {
     }
 
     fn part(&self, why: Class) {
-        let lives = std::mem::take(&mut *self.lives.lock());
+        let lives = self.lives.lock().clone();
         let lives: Vec<Arc<Life>> = lives.iter().filter_map(Weak::upgrade).collect();
         let standing = lives.iter().filter(|life| life.over().is_none());
         if why == Class::Demoted && standing.count() > 0 {
@@ -573,7 +566,7 @@ impl Server {
 }
 
 /// What a new connection shows of its server.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Seen {
     role: Option<Role>,
     run_id: Option<String>,
@@ -603,6 +596,7 @@ impl Seen {
 }
 
 /// What `ROLE` answers.
+#[derive(Clone, Copy)]
 struct Role {
     is_master: bool,
     replicas: usize,
@@ -610,18 +604,15 @@ struct Role {
 
 impl Role {
     fn read(answer: Value) -> Result<Self, Failure> {
-        let (role, _, replicas): (String, Value, Value) = {
-            let mut fields: Vec<Value> = redis::from_redis_value(answer)?;
-            fields.resize(3, Value::Nil);
-            redis::from_redis_value(Value::Array(fields))?
-        };
-        let replicas: Vec<Value> = match replicas {
-            Value::Array(replicas) => replicas,
-            _ => Vec::new(),
+        let mut fields = redis::from_redis_value::<Vec<Value>>(answer)?.into_iter();
+        let role: String = redis::from_redis_value(fields.next().unwrap_or(Value::Nil))?;
+        let replicas = match fields.nth(1) {
+            Some(Value::Array(replicas)) => replicas.len(),
+            _ => 0,
         };
         Ok(Self {
             is_master: role == "master",
-            replicas: replicas.len(),
+            replicas,
         })
     }
 }

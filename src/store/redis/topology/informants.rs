@@ -5,7 +5,6 @@
 //! looks like one without news, and would have to be doubted by asking anyway.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +26,10 @@ const LEAST_PAUSE: Duration = Duration::from_millis(200);
 /// The least time between two looks at what they said.
 const LEAST_LOOK: Duration = Duration::from_millis(20);
 
-/// For how long the addresses of a name are good, and how long one may wait for them.
+/// For how long the addresses of a name are good, or it is not asked again for them; and how long
+/// one may wait for them.
 const NAMES_LAST: Duration = Duration::from_secs(10);
+const NAMES_FAIL: Duration = Duration::from_secs(1);
 const NAMES_TAKE: Duration = Duration::from_millis(500);
 
 /// What is asked, and of whom.
@@ -177,40 +178,32 @@ impl<T> Asking<T> {
     }
 }
 
-/// The addresses of names, looked up now and then.
+/// The addresses of names, and until when they are good.
 #[derive(Default)]
-pub(super) struct Names(HashMap<Endpoint, (Instant, Vec<Place>)>);
+pub(super) struct Names(HashMap<Endpoint, (Vec<Place>, Instant)>);
 
 impl Names {
     /// All addresses of each; those of before if they cannot be looked up.
     pub(super) async fn places(&mut self, endpoints: &[Endpoint]) -> Vec<(Endpoint, Vec<Place>)> {
         let is_due = |endpoint: &&Endpoint| {
-            let known = self.0.get(endpoint);
-            known.is_none_or(|(at, _)| at.elapsed() > NAMES_LAST)
+            let known = self.0.get(*endpoint);
+            known.is_none_or(|(_, until)| *until < Instant::now())
         };
-        let due: Vec<Endpoint> = endpoints.iter().filter(is_due).cloned().collect();
-        let look_up = due.into_iter().map(async |endpoint| {
-            let found = timeout(NAMES_TAKE, places(&endpoint)).await;
-            (endpoint, found)
-        });
-        for (endpoint, found) in join_all(look_up).await {
-            let is_address = endpoint.host.parse::<IpAddr>().is_ok();
-            let known = self.0.entry(endpoint);
+        let due: Vec<&Endpoint> = endpoints.iter().filter(is_due).collect();
+        let looking_up = due.iter().map(|name| timeout(NAMES_TAKE, places(name)));
+        let found = join_all(looking_up).await;
+        for (name, found) in due.into_iter().zip(found) {
+            let known = self.0.entry(name.clone());
+            let (places, until) = known.or_insert_with(|| (Vec::new(), Instant::now()));
             match found {
-                Ok(Ok(places)) => {
-                    known.insert_entry((Instant::now(), places));
-                }
-                // Asked again when the answer is needed, not each time.
-                _ if !is_address => {
-                    known.or_insert((Instant::now(), Vec::new())).0 = Instant::now();
-                }
-                _ => {}
+                Ok(Ok(found)) => (*places, *until) = (found, Instant::now() + NAMES_LAST),
+                _ => *until = Instant::now() + NAMES_FAIL,
             }
         }
-        let known = endpoints.iter().map(|endpoint| {
-            let places = self.0.get(endpoint).map(|(_, places)| places.clone());
-            (endpoint.clone(), places.unwrap_or_default())
-        });
-        known.collect()
+        let known = |name: &Endpoint| {
+            let places = self.0.get(name).map(|(places, _)| places.clone());
+            (name.clone(), places.unwrap_or_default())
+        };
+        endpoints.iter().map(known).collect()
     }
 }

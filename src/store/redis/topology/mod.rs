@@ -227,6 +227,11 @@ impl Shared {
         }
     }
 
+    /// The server that has all keys.
+    fn sole_node(&self) -> Option<Arc<Node>> {
+        self.known()?.nodes.first().map(Arc::clone)
+    }
+
     fn node(&self, endpoint: Endpoint, fence: &str) -> Arc<Node> {
         Node::new(endpoint, &self.way, fence, &self.doubted)
     }

@@ -45,14 +45,6 @@ struct Word {
     lacking: Vec<&'static str>,
 }
 
-/// What they say together.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Master(Endpoint),
-    NoSuchMaster,
-    NoMajority,
-}
-
 impl Sentinels {
     pub(super) const fn new(configured: Vec<Endpoint>, master: String) -> Self {
         Self { configured, master }
@@ -76,60 +68,70 @@ impl Sentinels {
 
     pub(super) async fn keep_current(self, shared: Arc<Shared>) {
         let mut informants = Informants::new(&shared.way, self.question());
-        let mut names = Names::default();
-        let (mut without_since, mut has_warned, mut lacking) = (None, false, Vec::new());
+        let (mut names, mut lacking) = (Names::default(), Vec::new());
+        let mut missing = Missing::default();
         loop {
             let places = names.places(&self.configured).await;
-            informants.ask(
-                places
-                    .iter()
-                    .flat_map(|(_, places)| places.clone())
-                    .collect(),
-            );
+            let all = places.iter().flat_map(|(_, places)| places.clone());
+            informants.ask(all.collect());
             let said = informants.said(FRESH);
             warn_of_lacking_rights(&mut lacking, &said);
             let (known, words) = count(&places, &said);
-            let verdict = decide(known, &words);
-            let current = shared.known();
-            let current = current.as_ref().and_then(|map| map.nodes.first());
-            match verdict {
-                Verdict::Master(master) => {
-                    without_since = None;
-                    if std::mem::take(&mut has_warned) {
-                        tracing::info!("a majority of the Sentinels is within reach again");
-                    }
-                    if let Some(node) = current.filter(|node| *node.endpoint() == master) {
-                        node.vouch(true);
-                    } else {
-                        let host = printable(&master.host).into_owned();
-                        tracing::info!(host, port = master.port, "the Sentinels name a master");
-                        shared.lead_to(master);
-                    }
-                }
-                Verdict::NoMajority | Verdict::NoSuchMaster => {
-                    let since = *without_since.get_or_insert_with(Instant::now);
-                    if let Some(node) = current {
-                        node.vouch(false);
-                    }
-                    let (heard, failure) = informants.heard();
-                    if heard == informants.count() || since.elapsed() > UNSAID {
-                        shared.cannot_tell(Class::Sentinel);
-                    }
-                    if since.elapsed() > UNSAID && !has_warned {
-                        has_warned = true;
-                        let cause = failure.map(|failure| failure.to_string());
-                        tracing::warn!(
-                            known,
-                            answer = words.len(),
-                            name = &*self.master,
-                            cause = cause.unwrap_or_default(),
-                            "no majority of the Sentinels names a master"
-                        );
-                    }
+            if let Some(master) = decide(known, &words) {
+                missing.is_over();
+                follow(&shared, master);
+            } else {
+                let (heard, failure) = informants.heard();
+                let since = missing.goes_on(known, words.len(), failure);
+                if let Some(node) = shared.sole_node() {
+                    node.vouch(false);
+                } else if heard >= informants.count() || since > UNSAID {
+                    shared.cannot_tell(Class::Sentinel);
                 }
             }
             informants.news_or_doubt(&shared.doubted).await;
         }
+    }
+}
+
+/// This is the master now.
+fn follow(shared: &Shared, master: Endpoint) {
+    match shared.sole_node() {
+        Some(node) if *node.endpoint() == master => node.vouch(true),
+        _ => {
+            let host = printable(&master.host).into_owned();
+            tracing::info!(host, port = master.port, "the Sentinels name a master");
+            shared.lead_to(master);
+        }
+    }
+}
+
+/// Since when there is no majority, and whether that was said.
+#[derive(Default)]
+struct Missing {
+    since: Option<Instant>,
+    is_said: bool,
+}
+
+impl Missing {
+    fn is_over(&mut self) {
+        if self.is_said {
+            tracing::info!("a majority of the Sentinels names a master again");
+        }
+        *self = Self::default();
+    }
+
+    /// For how long it has been so.
+    fn goes_on(&mut self, known: usize, answer: usize, failure: Option<Failure>) -> Duration {
+        let since = self.since.get_or_insert_with(Instant::now).elapsed();
+        if since > UNSAID && !self.is_said {
+            self.is_said = true;
+            let cause = failure.map(|failure| failure.to_string());
+            let cause = cause.unwrap_or_default();
+            let text = "no majority of the Sentinels names a master";
+            tracing::warn!(known, answer, cause, "{text}");
+        }
+        since
     }
 }
 
@@ -191,14 +193,15 @@ fn count(places: &[(Endpoint, Vec<Place>)], said: &[(Place, Arc<Word>)]) -> (usi
     (known, words)
 }
 
-fn decide(known: usize, words: &[Word]) -> Verdict {
+/// Whom the majority names, if there is one.
+fn decide(known: usize, words: &[Word]) -> Option<Endpoint> {
     let (needed, words): (usize, Vec<&Word>) = if known < 3 {
         (1, words.iter().filter(|word| word.has_quorum).collect())
     } else {
         (known / 2 + 1, words.iter().collect())
     };
     if words.len() < needed {
-        return Verdict::NoMajority;
+        return None;
     }
     // For each that is named: the highest epoch, and how many name it.
     let mut named: HashMap<&Option<Endpoint>, (u64, usize)> = HashMap::new();
@@ -207,22 +210,22 @@ fn decide(known: usize, words: &[Word]) -> Verdict {
         *epoch = word.epoch.max(*epoch);
         *votes += 1;
     }
-    let Some((master, (epoch, votes))) = named.iter().max_by_key(|(_, rank)| **rank) else {
-        return Verdict::NoMajority;
-    };
+    let (master, (epoch, votes)) = named.iter().max_by_key(|(_, rank)| **rank)?;
     let is_newest = named
         .iter()
         .all(|(other, rank)| other == master || rank.0 < *epoch);
-    match master {
-        Some(master) if *votes >= needed || is_newest => Verdict::Master(master.clone()),
-        None if *votes >= needed => Verdict::NoSuchMaster,
-        _ => Verdict::NoMajority,
-    }
+    let counts = *votes >= needed || is_newest;
+    master.as_ref().filter(|_| counts).cloned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
     use super::*;
+
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
     fn word(port: u16, epoch: u64, has_quorum: bool) -> Word {
         let host = "a".to_owned();
@@ -235,10 +238,7 @@ mod tests {
     }
 
     fn port(known: usize, words: &[Word]) -> Option<u16> {
-        match decide(known, words) {
-            Verdict::Master(master) => Some(master.port),
-            _ => None,
-        }
+        decide(known, words).map(|master| master.port)
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(port(3, &[one.clone(), one.clone(), other.clone()]), Some(1));
         assert_eq!(port(3, &[one.clone(), other]), None);
         let nobody = word(0, 0, true);
-        assert_eq!(decide(3, &[nobody.clone(), nobody]), Verdict::NoSuchMaster);
+        assert_eq!(port(3, &[nobody.clone(), nobody]), None);
     }
 
     #[test]
@@ -263,5 +263,31 @@ mod tests {
         assert_eq!(port(1, std::slice::from_ref(&alone)), None);
         assert_eq!(port(2, std::slice::from_ref(&backed)), Some(1));
         assert_eq!(port(2, &[alone, backed]), Some(1));
+    }
+
+    #[test]
+    fn a_names_addresses_of_both_kinds_are_the_same_sentinels() {
+        let place = |host: &str, address: IpAddr| Place {
+            endpoint: Endpoint {
+                host: host.to_owned(),
+                port: 1,
+            },
+            address: SocketAddr::new(address, 1),
+        };
+        let both = [V4, V6].map(|address| place("both", address));
+        let three = [1, 2, 3].map(|last| place("three", [127, 0, 0, last].into()));
+        let said = |places: &[Place]| {
+            let said = places.iter().cloned();
+            said.map(|place| (place, Arc::new(word(1, 1, true))))
+                .collect::<Vec<_>>()
+        };
+        let name = |places: &[Place]| (places[0].endpoint.clone(), places.to_vec());
+        let (known, words) = count(&[name(&both)], &said(&both));
+        assert_eq!((known, words.len()), (1, 1));
+        let (known, words) = count(&[name(&both), name(&three)], &said(&three[1..]));
+        assert_eq!((known, words.len()), (4, 2));
+        let unknown = (place("unknown", V4).endpoint, Vec::new());
+        let (known, words) = count(&[unknown], &[]);
+        assert_eq!((known, words.len()), (1, 0));
     }
 }
