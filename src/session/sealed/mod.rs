@@ -21,17 +21,17 @@
 //!
 //! | the seal | at check | at logout |
 //! |---|---|---|
-//! | has a user: `--sealed-user` finds one, or `data.user` is truthy | vouches for the user | is revoked |
-//! | has one that cannot be named: `--sealed-user` finds no string or whole number fit for a header | bars the request | is revoked |
-//! | has neither: a visitor's | vouches for nobody and stands in nobody's way | `false` |
-//! | opens, but is dated further ahead than clocks differ | bars the request | is revoked before it begins |
-//! | opens, but is over | bars the request, whatever else it presents | `false` |
-//! | opens, but is malformed | bars the request | `false`; a live session beside it still ends |
-//! | opens with no password | counts for nothing | `false` |
+//! | names its user: `--sealed-user` finds a string or whole number fit for a header | identifies the user | is revoked |
+//! | has a user that it does not name so: what `--sealed-user` finds is truthy, or `data.user` is | rejects the request | is revoked |
+//! | has neither: a visitor's | is ignored | `false` |
+//! | opens, but is dated further ahead than clocks differ | rejects the request | is revoked before it begins |
+//! | opens, but is over or revoked | rejects the request, whatever else it presents | `false` |
+//! | opens, but is malformed | rejects the request | `false`; a live session beside it still ends |
+//! | opens with no password | is ignored | `false` |
 //!
 //! Malformed is what cannot be told apart from others or has no beginning: its `id` is no string or
 //! empty, its `createdAt` is no number, or it cannot be decrypted or is no JSON. What the web app
-//! might still take for a session bars a request; what it would not take does not.
+//! might still take for a session rejects the request; what it would not take is ignored.
 //!
 //! # Never
 //!

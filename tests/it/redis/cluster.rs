@@ -58,8 +58,10 @@ impl Cluster {
             let settings = [
                 ["--cluster-announce-bus-port", &announced],
                 ["--bind-source-addr", &source],
-                // For it, every loopback address but the first is a stranger.
+                // For a node, every loopback address but the first is a stranger.
                 ["--protected-mode", "no"],
+                // A busy machine alone shall make nobody take a master for lost.
+                ["--cluster-node-timeout", "2000"],
             ];
             bus.push(Relay::at(heard_at, ([127, 0, 0, 1], port + 10_000).into()));
             nodes.push(start_node(port, settings.as_flattened()));

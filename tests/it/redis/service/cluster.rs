@@ -39,6 +39,7 @@ fn a_shard_that_moved_is_found_by_all(strike: impl FnOnce(&Cluster), after: impl
         size(master) == size(replica)
     });
 
+    assert!(master.says("replication", "role:master"));
     strike(&cluster);
     cluster.until_replaced(0);
     let moved = Instant::now();
