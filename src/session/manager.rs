@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 
 use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
@@ -196,6 +197,8 @@ impl SessionManager {
                 (Verdict::Live(live), Some(first)) if live.user == first.user => {}
                 (Verdict::Live(_) | Verdict::Barred, _) => return Ok(None),
             }
+            // A store in memory never has it wait, and others want their turn.
+            yield_now().await;
         }
         Ok(vouched)
     }
@@ -297,6 +300,8 @@ impl SessionManager {
         let mut outcome = Ok(false);
         while let Some(ended) = ending.next().await {
             outcome = outcome.and_then(|any| Ok(any | ended?));
+            // As in `check`.
+            yield_now().await;
         }
         outcome
     }
