@@ -235,6 +235,26 @@ fn every_setting_that_is_named_exists() {
 }
 
 #[test]
+fn every_error_class_of_the_metrics_is_listed() {
+    let service = Service::start();
+    let metrics = Ask::get("/metrics").send(service.admin).body;
+    let labels = metrics.split("class=\"").skip(1);
+    let classes: HashSet<&str> = labels
+        .map(|label| label.split('"').next().unwrap())
+        .collect();
+    let readmes = readmes();
+    let (_, text) = readmes
+        .iter()
+        .find(|(folder, _)| folder.ends_with("deploy"))
+        .unwrap();
+    let listed = inline_code(text);
+    for class in &classes {
+        assert!(listed.contains(class), "{class}");
+    }
+    assert!(classes.len() >= 20, "they were not found");
+}
+
+#[test]
 fn every_benchmark_is_listed_and_every_listed_one_exists() {
     let (_, readme) = readmes().swap_remove(1);
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
