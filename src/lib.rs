@@ -31,7 +31,8 @@
 //! store    -> session, metrics, deadline, rate_limit
 //! session  -> deadline, rate_limit, task
 //! task     -> rate_limit
-//! metrics, deadline, rate_limit, healthcheck -> nothing of ours
+//! metrics  -> session
+//! deadline, rate_limit, words, healthcheck -> nothing of ours
 //! telemetry -> how the config says that log lines look, the session's clock, rate_limit
 //! ```
 //!
@@ -43,6 +44,9 @@
 //! - `true` is said only after the store confirmed the removal, and to exactly one caller.
 //! - A store that does not know is a 500 or 503, never a "no".
 //! - No token is stored, logged or compared; below `http` a session is its digest.
+
+#[macro_use]
+mod words;
 
 pub mod config;
 mod deadline;

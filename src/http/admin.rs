@@ -17,12 +17,14 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::MAX_BODY_BYTES;
 use super::context::{done, to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::fields::Fields;
 use crate::session::{Session, SessionId, SessionManager, SessionToken, User};
+
+/// Largest body the admin listener reads, in bytes.
+pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// Lets only requests with the right bearer token through; with none configured, nobody.
 pub(super) async fn require_token(
@@ -56,10 +58,7 @@ fn bearer_token(header: &[u8]) -> Option<&[u8]> {
 
 /// Who has logged in.
 pub(super) struct IssueRequest {
-    /// The user's name: printable ASCII without leading or trailing space, and neither `.` nor
-    /// `..`, since no URL can name such a user.
     user: String,
-    /// The lifetime of the session; without it the configured one.
     ttl_seconds: Option<i64>,
 }
 
@@ -87,20 +86,15 @@ pub(super) const NOT_IN_A_URL: &str = "must not be . or .., which no URL can nam
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Issued {
-    /// The session's public name.
     id: String,
     user: String,
-    /// The secret that is the cookie's value.
     token: String,
-    /// The finished `Set-Cookie` value to pass on to the browser.
     set_cookie: String,
     created_at: String,
     expires_at: String,
 }
 
-/// Issue a session
-///
-/// For a user who has just logged in. The answer is the only one that ever shows a token.
+/// Issues a session to a user who has just logged in.
 pub(super) async fn issue(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
@@ -136,24 +130,18 @@ fn legal_ttl(seconds: i64) -> Result<Duration, ApiError> {
         .ok_or(ApiError::BadTtl)
 }
 
-/// A user's sessions.
 #[derive(Serialize)]
 pub(super) struct Listed {
-    /// The oldest first; at most 1000, those that expire last.
     sessions: Vec<ListedSession>,
-    /// Whether there are more.
     truncated: bool,
 }
 
-/// A live session.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListedSession {
-    /// Its public name.
     id: String,
     user: String,
     created_at: String,
-    /// When it was last used, within a minute or so.
     last_seen_at: String,
     expires_at: String,
 }
@@ -170,7 +158,7 @@ impl From<Session> for ListedSession {
     }
 }
 
-/// List a user's live sessions
+/// Lists the live sessions of a user.
 pub(super) async fn list(
     State(sessions): State<Arc<SessionManager>>,
     user: Result<Path<String>, PathRejection>,
@@ -186,17 +174,12 @@ pub(super) async fn list(
     }))
 }
 
-/// How many sessions were ended.
 #[derive(Serialize)]
 pub(super) struct Revoked {
     revoked: usize,
 }
 
-/// Log a user out everywhere
-///
-/// A login that races with it either is counted or survives whole. Sealed sessions made up to now are
-/// over too; should an earlier call have been made by a clock that was ahead, this one brings the
-/// time up to which they are back to the present.
+/// Logs a user out everywhere.
 pub(super) async fn revoke_user(
     State(sessions): State<Arc<SessionManager>>,
     user: Result<Path<String>, PathRejection>,
@@ -215,7 +198,7 @@ fn user_in_path(user: Result<Path<String>, PathRejection>) -> Result<User, ApiEr
     User::new(&name).map_err(|_| ApiError::BadUser)
 }
 
-/// End one session
+/// Ends one session.
 pub(super) async fn revoke_session(
     State(sessions): State<Arc<SessionManager>>,
     id: Result<Path<String>, PathRejection>,

@@ -10,16 +10,10 @@ use super::error::{ApiError, Operation};
 use super::middleware::Presented;
 use crate::session::SessionManager;
 
-/// The user a checked request belongs to.
 pub(super) const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
-/// The id of the session that vouches for it.
 pub(super) const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
 
-/// Ask whether a live session vouches for the request
-///
-/// 204 with both identity headers if one does, 401 if none does or live ones of different users
-/// do, 503 if the store cannot tell in time. Never touches the cookie. Made for the forward
-/// authentication of reverse proxies.
+/// Says whose live session vouches for the request, if one does.
 pub(super) async fn get(
     State(sessions): State<Arc<SessionManager>>,
     presented: Presented,

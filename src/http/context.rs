@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::http::HeaderName;
 use axum::http::header::HeaderMap;
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::IntoResponse as _;
 
 use super::error::ApiError;
 use crate::session::put_hex;
-use crate::task::{self, RequestContext, RequestLimits, TraceParent};
+use crate::task::{self, RequestContext, RequestId, RequestLimits, TraceParent};
 
 /// The header that carries a request's id, both ways.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,7 +27,7 @@ pub(super) fn context_of(
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     RequestContext {
-        id: sane.cloned().unwrap_or_else(fresh_id),
+        id: sane.cloned().map_or_else(fresh_id, RequestId::Sent),
         parent: TraceParent::of(headers),
         peer,
         limits,
@@ -55,7 +55,7 @@ where
 pub(super) async fn done<T>(_outcome: T) {}
 
 /// Unique over processes by its first half, random, and within one by its second, counted.
-pub(super) fn fresh_id() -> HeaderValue {
+pub(super) fn fresh_id() -> RequestId {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| getrandom::u64().unwrap_or_default());
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -63,6 +63,5 @@ pub(super) fn fresh_id() -> HeaderValue {
     for (digits, half) in id.chunks_exact_mut(16).zip([*PROCESS, count]) {
         put_hex(digits, &half.to_be_bytes());
     }
-    // Hex digits are legal in a header.
-    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    RequestId::Made(id)
 }

@@ -1,34 +1,55 @@
-//! What every request passes on its way in and every answer on its way out, on both listeners.
+//! What a request passes before its handler, and its answer after it, on either listener.
 //!
-//! On the way in: a name for the log, a look at what hyper lets through, a deadline. On the way
-//! out: the headers that every answer carries. A handler that panics or dawdles is answered for.
+//! In this order, from outside to inside:
+//!
+//! 1. context and count: a request id for the log lines and the answer, a place in the metrics
+//! 2. CORS (public): which pages may read the answer
+//! 3. a look at what hyper lets through and HTTP does not: `Host` and the length of the target; on
+//!    an admin listener at a loopback address also the name in `Host`
+//! 4. the deadline, and an answer for a handler that panics
+//! 5. CSRF (public): 403 to a page of a foreign origin
+//! 6. the session cookie (public): its tokens go into the request
+//! 7. the admin token (under `/admin`), and the most that a body may have
+//! 8. the router, and the handler's own arguments
+//!
+//! The context comes first, so that whatever refuses a request is logged under its id and counted,
+//! and its answer has the headers of every answer. CORS stands outside of all that refuses, for a
+//! page is to be able to read why. What costs nothing refuses before the deadline is set, and a
+//! page is refused before its cookie is read. Every path under `/admin` is behind the token, also one
+//! that is no route: nobody learns without it which there are.
 
 #![expect(
     clippy::manual_async_fn,
     reason = "an `async fn` keeps its arguments twice, and what it keeps is copied with each request"
 )]
 
-use std::net::IpAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use tower::ServiceExt as _;
+use futures_util::future::Either;
+use tower::{Service, ServiceExt as _};
 
-use super::context::{X_REQUEST_ID, context_of, fresh_id};
+use super::admin::{MAX_BODY_BYTES, require_token};
+use super::context::{X_REQUEST_ID, context_of};
 use super::error::ApiError;
-use super::route::Route;
-use super::{App, Draining, HttpService, Inner, Routes, host};
+use super::middleware::ReadSessionCookie;
+use super::origin::{Cors, InvalidOrigin, refuse_foreign};
+use super::route::{self, Route};
+use super::{App, Draining, host};
 use crate::deadline::within;
 use crate::metrics::{CANCELLED, Metrics};
 use crate::task::RequestLimits;
@@ -36,31 +57,100 @@ use crate::task::RequestLimits;
 /// Longest request target that is looked at, in bytes.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-/// The outermost: gives requests a context, counts them, and puts the common headers on answers.
-pub(super) struct Edge<S> {
-    routes: S,
+/// What a listener serves: it answers every request, whatever happens.
+pub trait HttpService<B>: Send + Sync + 'static {
+    /// The answer to `request`, which `peer` has sent.
+    fn answer(
+        &self,
+        request: axum::http::Request<B>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Response> + Send;
+}
+
+/// The public listener: logout and check, for pages of `allowed_origins` and for everyone who is
+/// not a browser.
+pub fn public<B>(
+    app: &App,
+    allowed_origins: &[String],
+) -> Result<impl HttpService<B> + use<B>, InvalidOrigin>
+where
+    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    let routes = route::public(app)
+        .method_not_allowed_fallback(other_method)
+        .fallback(no_such_route)
+        .with_state(app.clone());
+    let routes = ReadSessionCookie::before(routes, &app.cookie);
+    let routes = refuse_foreign(routes, allowed_origins)?;
+    let cors = Cors::new(allowed_origins)?;
+    Ok(Edge {
+        cors: Some(cors),
+        ..Edge::before(routes, app)
+    })
+}
+
+/// The admin listener: sessions for login backends and operators, health for whoever runs it. One
+/// that is `bound` to a loopback address answers to no foreign name.
+pub fn admin<B>(app: &App, bound: SocketAddr) -> impl HttpService<B> + use<B>
+where
+    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    let sessions = route::sessions()
+        .route("/admin/{*rest}", axum::routing::any(no_such_route))
+        .method_not_allowed_fallback(other_method)
+        .layer(from_fn_with_state(app.admin_token.clone(), require_token));
+    let routes = sessions
+        .merge(route::operation(app))
+        .method_not_allowed_fallback(other_method)
+        .fallback(no_such_route)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(app.clone());
+    Edge {
+        only_loopback_names: bound.ip().is_loopback(),
+        ..Edge::before(routes, app)
+    }
+}
+
+async fn no_such_route() -> ApiError {
+    ApiError::NoSuchRoute
+}
+
+/// The router adds `Allow`.
+async fn other_method() -> ApiError {
+    ApiError::MethodNotAllowed
+}
+
+/// What stands before `routes`.
+struct Edge<R> {
+    routes: R,
+    /// On the public listener, whose answers depend on the caller's origin and cookie.
+    cors: Option<Cors>,
+    /// Whether a request must call the listener by a name of this machine.
+    only_loopback_names: bool,
+    timeout: Duration,
     draining: Draining,
     metrics: Arc<Metrics>,
-    /// Whether answers depend on the caller's origin and cookie.
-    varies: bool,
     limits: &'static RequestLimits,
 }
 
-impl<S> Edge<S> {
-    pub(super) fn new(routes: S, app: &App, varies: bool) -> Self {
+impl<R> Edge<R> {
+    fn before(routes: R, app: &App) -> Self {
         Self {
             routes,
-            draining: app.0.draining.clone(),
-            metrics: Arc::clone(&app.0.metrics),
-            varies,
+            cors: None,
+            only_loopback_names: false,
+            timeout: app.request_timeout,
+            draining: app.draining.clone(),
+            metrics: Arc::clone(&app.metrics),
             limits: Box::leak(Box::new(RequestLimits::new())),
         }
     }
 }
 
-impl<S, B> HttpService<B> for Edge<S>
+impl<R, B> HttpService<B> for Edge<R>
 where
-    S: Inner,
+    R: Service<Request, Response = Response, Error = Infallible, Future: Send>,
+    R: Clone + Send + Sync + 'static,
     B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     fn answer(
@@ -72,17 +162,64 @@ where
             let request = request.map(Body::new);
             let mut counted = Counted::begin(&request, &self.metrics);
             let context = context_of(request.headers(), peer, self.limits);
-            let answer = pin!(self.routes.answer(request));
-            let (mut response, context) = context.scope(answer).await;
+            let id = context.id.clone();
+            let mut response = context.scope(pin!(self.readable(request))).await;
             counted.end(response.status());
-            let id = context.map_or_else(fresh_id, |context| context.id);
-            self.complete(&mut response, id);
+            self.complete(&mut response, id.into());
             response
         }
     }
 }
 
-impl<S> Edge<S> {
+impl<R> Edge<R>
+where
+    R: Service<Request, Response = Response, Error = Infallible, Future: Send>,
+    R: Clone + Send + Sync + 'static,
+{
+    /// The answer, which pages of allowed origins may read.
+    fn readable(&self, request: Request) -> impl Future<Output = Response> {
+        match &self.cors {
+            Some(cors) => Either::Left(cors.around(request, |request| self.guarded(request))),
+            None => Either::Right(self.guarded(request)),
+        }
+    }
+
+    /// The answer to a request that is to be let in: in time, and even if its handler panics.
+    fn guarded(&self, request: Request) -> impl Future<Output = Response> {
+        async move {
+            if let Err(refusal) = self.admissible(&request) {
+                return refusal.into_response();
+            }
+            let answer = AssertUnwindSafe(self.routes.clone().oneshot(request));
+            match within(self.timeout, pin!(answer.catch_unwind())).await {
+                Some(Ok(Ok(answered))) => answered,
+                // The panic hook has logged it.
+                Some(Err(_panic)) => ApiError::Internal.into_response(),
+                None => ApiError::TooSlow.into_response(),
+            }
+        }
+    }
+}
+
+impl<R> Edge<R> {
+    fn admissible(&self, request: &Request) -> Result<(), ApiError> {
+        let hosts = request.headers().get_all(HOST).iter().count();
+        let host_optional = request.version() < Version::HTTP_11;
+        if hosts > 1 || (hosts == 0 && !host_optional) {
+            return Err(ApiError::BadHost);
+        }
+        let uri = request.uri();
+        let host = uri.authority().map_or("", Authority::as_str);
+        let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        if host.len() + path.len() > MAX_TARGET_BYTES {
+            return Err(ApiError::TargetTooLong);
+        }
+        if self.only_loopback_names && !host::is_loopback(request) {
+            return Err(ApiError::ForeignHost);
+        }
+        Ok(())
+    }
+
     fn complete(&self, response: &mut Response, id: HeaderValue) {
         let has_no_content = response.status() == StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -91,13 +228,20 @@ impl<S> Edge<S> {
             headers.remove(CONTENT_LENGTH);
         }
         put_common_headers(headers, id);
-        if self.varies {
+        if self.cors.is_some() {
             headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
         }
         if self.draining.has_begun() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
+}
+
+/// The headers of every answer.
+pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// A request that is counted when it is over, whichever way.
@@ -132,73 +276,4 @@ impl Drop for Counted<'_> {
         self.metrics
             .http_request(route, method, self.status, self.begun.elapsed());
     }
-}
-
-/// The headers of every answer.
-pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
-    headers.insert(X_REQUEST_ID, id);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-}
-
-/// Refuses what hyper lets through and HTTP does not, and sees that every request is answered:
-/// in time, and even if its handler panics.
-pub(super) struct Guarded<S> {
-    routes: S,
-    timeout: Duration,
-    /// Whether a request must call the listener by a name of this machine.
-    for_loopback_names: bool,
-}
-
-impl<S> Guarded<S> {
-    pub(super) const fn new(routes: S, timeout: Duration) -> Self {
-        Self {
-            routes,
-            timeout,
-            for_loopback_names: false,
-        }
-    }
-
-    /// Refuses requests that call the listener by another name than one of this machine.
-    pub(super) fn for_loopback_names(self) -> Self {
-        Self {
-            for_loopback_names: true,
-            ..self
-        }
-    }
-}
-
-impl<S: Routes> Inner for Guarded<S> {
-    fn answer(&self, request: Request) -> impl Future<Output = Response> {
-        async move {
-            if let Err(refusal) = admissible(&request) {
-                return refusal.into_response();
-            }
-            if self.for_loopback_names && !host::is_loopback(&request) {
-                return ApiError::ForeignHost.into_response();
-            }
-            let answer = AssertUnwindSafe(self.routes.clone().oneshot(request));
-            match within(self.timeout, pin!(answer.catch_unwind())).await {
-                Some(Ok(Ok(answered))) => answered,
-                // The panic hook has logged it.
-                Some(Err(_panic)) => ApiError::Internal.into_response(),
-                None => ApiError::TooSlow.into_response(),
-            }
-        }
-    }
-}
-
-fn admissible(request: &Request) -> Result<(), ApiError> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    let host_optional = request.version() < Version::HTTP_11;
-    if hosts > 1 || (hosts == 0 && !host_optional) {
-        return Err(ApiError::BadHost);
-    }
-    let uri = request.uri();
-    let host = uri.authority().map_or("", Authority::as_str);
-    let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
-    if host.len() + path.len() > MAX_TARGET_BYTES {
-        return Err(ApiError::TargetTooLong);
-    }
-    Ok(())
 }

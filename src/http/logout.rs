@@ -21,12 +21,7 @@ fn cleared(cookie: &SessionCookie, body: &impl Serialize) -> Response {
     json(StatusCode::OK, Some((SET_COOKIE, cookie.clearing())), body)
 }
 
-/// End every session presented
-///
-/// 200 `true` if any was live, 200 `false` if none was, both with the clearing cookie; 500
-/// without it if one could not be confirmed, so that the client keeps the cookie and can try
-/// again; 401 without a legal cookie. A value without the shape of a token or seal names no
-/// session. A body or a query is ignored.
+/// Ends every session presented, and says whether any was live.
 pub(super) async fn post(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,
@@ -37,18 +32,13 @@ pub(super) async fn post(
     Ok(cleared(&cookie, &ended))
 }
 
-/// `{"loggedOut":true}`
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SignedOut {
-    /// Always `true`.
     logged_out: bool,
 }
 
-/// The web app's own sign-out button
-///
-/// Like logout, but whoever has no session is logged out as well. This route exists only if a
-/// `sealed-password` is set.
+/// The web app's own sign-out: whoever has no session is logged out as well.
 pub(super) async fn sign_out(
     State(sessions): State<Arc<SessionManager>>,
     State(cookie): State<Arc<SessionCookie>>,

@@ -13,21 +13,19 @@ use super::error::ApiError;
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 
-/// `{"status":"ok"}`
 #[derive(Serialize)]
 pub(super) struct Health {
-    /// Always `ok`; whatever is not is an error.
     status: &'static str,
 }
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
-/// Whether the process lives
+/// Says that the process lives.
 pub(super) async fn healthz() -> Json<Health> {
     OK
 }
 
-/// Whether the store answers and no shutdown has begun
+/// Says whether the store answers and no shutdown has begun.
 pub(super) async fn readyz(
     State(sessions): State<Arc<SessionManager>>,
     State(draining): State<Draining>,
@@ -39,7 +37,7 @@ pub(super) async fn readyz(
     Ok(OK)
 }
 
-/// Metrics for Prometheus
+/// The metrics, for Prometheus.
 pub(super) async fn metrics(
     State(sessions): State<Arc<SessionManager>>,
     State(metrics): State<Arc<Metrics>>,

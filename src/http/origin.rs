@@ -1,7 +1,7 @@
 //! Which web pages may call the public listener from a browser: CSRF and CORS, both fed by
 //! `--allowed-origins`, both by `tower-http`.
 //!
-//! [`refuse_foreign`] is the defence (Fetch Metadata and `Origin`, as in Go 1.25). [`Shared`] only
+//! [`refuse_foreign`] is the defence (Fetch Metadata and `Origin`, as in Go 1.25). [`Cors`] only
 //! tells browsers whose pages may read the answers; it blocks nothing.
 
 use std::convert::Infallible;
@@ -17,7 +17,6 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, CorsLayer};
 use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError};
 
-use super::Inner;
 use super::context::X_REQUEST_ID;
 use super::error::ApiError;
 use crate::task;
@@ -30,41 +29,40 @@ const MOST_OF_AN_ORIGIN: usize = 300;
 #[error("not an origin: {0}")]
 pub struct InvalidOrigin(String);
 
-type Refusal = fn(ProtectionError) -> Response;
+type Refuse = fn(ProtectionError) -> Response;
 
 /// Answers 403 to a browser's state-changing request from an origin that is neither our own nor
 /// allowed, before it reaches `routes`.
 pub(super) fn refuse_foreign<S>(
     routes: S,
     allowed_origins: &[String],
-) -> Result<Csrf<S, Refusal>, InvalidOrigin> {
+) -> Result<Csrf<S, Refuse>, InvalidOrigin> {
     let mut csrf = CsrfLayer::new();
     for origin in allowed_origins {
         csrf = csrf
             .add_trusted_origin(origin)
             .map_err(|_| InvalidOrigin(origin.clone()))?;
     }
-    let refusal: Refusal = |_| ApiError::OriginRefused.into_response();
-    Ok(csrf.with_rejection_response(refusal).layer(routes))
+    let refuse: Refuse = |_| ApiError::OriginRefused.into_response();
+    Ok(csrf.with_rejection_response(refuse).layer(routes))
 }
 
 /// Lets pages of the allowed origins read the answers, and answers their preflights. All else goes
-/// straight to the routes: the layer says 200 to any `OPTIONS`, whose ever it is, and a proxy that
-/// asks with its client's method would take that for a yes.
-pub(super) struct Shared<S> {
-    cors: CorsLayer,
+/// straight inside: the layer says 200 to any `OPTIONS`, whose ever it is, and a proxy that asks
+/// with its client's method would take that for a yes.
+pub(super) struct Cors {
+    layer: CorsLayer,
     allowed: Vec<HeaderValue>,
-    routes: S,
 }
 
-impl<S> Shared<S> {
-    pub(super) fn new(routes: S, allowed_origins: &[String]) -> Result<Self, InvalidOrigin> {
+impl Cors {
+    pub(super) fn new(allowed_origins: &[String]) -> Result<Self, InvalidOrigin> {
         let allowed: Result<Vec<HeaderValue>, _> = allowed_origins
             .iter()
             .map(|origin| HeaderValue::try_from(origin).map_err(|_| InvalidOrigin(origin.clone())))
             .collect();
         let allowed = allowed?;
-        let cors = CorsLayer::new()
+        let layer = CorsLayer::new()
             .allow_origin(allowed.clone())
             .allow_credentials(true)
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
@@ -73,11 +71,29 @@ impl<S> Shared<S> {
             .max_age(Duration::from_hours(2))
             // The edge says `Vary: Origin` on every answer.
             .vary::<[HeaderName; 0]>([]);
-        Ok(Self {
-            cors,
-            allowed,
-            routes,
-        })
+        Ok(Self { layer, allowed })
+    }
+
+    /// The answer of `inner`, with what it says to the page that asks.
+    pub(super) fn around<A: Future<Output = Response>>(
+        &self,
+        request: Request,
+        inner: impl Fn(Request) -> A,
+    ) -> impl Future<Output = Response> {
+        if !self.is_for_a_page(&request) {
+            let origin = request.headers().get(ORIGIN).cloned();
+            let is_preflight = origin.is_some() && request.method() == Method::OPTIONS;
+            return Either::Left(inner(request).inspect(move |answer| {
+                if answer.status() == StatusCode::FORBIDDEN || is_preflight {
+                    log_refusal(origin.as_ref(), answer.status());
+                }
+            }));
+        }
+        let inner = service_fn(move |request| inner(request).map(Ok::<_, Infallible>));
+        let answered = self.layer.layer(inner).oneshot(request);
+        // Boxed, or every connection would have room for it.
+        let answer = Box::pin(answered.map(|Ok(answer)| answer));
+        Either::Right(answer)
     }
 
     /// Whether a page of an allowed origin asks, or a browser asks beforehand on its behalf.
@@ -88,26 +104,6 @@ impl<S> Shared<S> {
             .is_some_and(|origin| self.allowed.contains(origin))
             && (request.method() != Method::OPTIONS
                 || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))
-    }
-}
-
-impl<S: Inner> Inner for Shared<S> {
-    fn answer(&self, request: Request) -> impl Future<Output = Response> {
-        if !self.is_for_a_page(&request) {
-            let origin = request.headers().get(ORIGIN).cloned();
-            let is_preflight = origin.is_some() && request.method() == Method::OPTIONS;
-            let answer = self.routes.answer(request);
-            return Either::Left(answer.inspect(move |answer| {
-                if answer.status() == StatusCode::FORBIDDEN || is_preflight {
-                    log_refusal(origin.as_ref(), answer.status());
-                }
-            }));
-        }
-        let routes = service_fn(async |request| Ok(self.routes.answer(request).await));
-        let answered = self.cors.layer(routes).oneshot(request);
-        // Boxed, or every connection would have room for it.
-        let answer = Box::pin(answered.map(|Ok::<_, Infallible>(answer)| answer));
-        Either::Right(answer)
     }
 }
 

@@ -25,7 +25,7 @@ impl Refusal {
             _ => ApiError::NotHttp,
         };
         let mut response = error.into_response();
-        put_common_headers(response.headers_mut(), fresh_id());
+        put_common_headers(response.headers_mut(), fresh_id().into());
         Self(response)
     }
 

@@ -1,101 +1,103 @@
-//! The routes, as the routers and the metrics know them: one name each, and nothing of a request
-//! in it.
+//! The routes, each listed once: the routers take its path from here, the metrics its labels, and
+//! the API document is held against it.
 
-use crate::metrics::{CheckOutcome, LogoutOutcome, Metrics};
+use axum::Router;
+use axum::routing::{delete, get, post};
 
-/// A route of either listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    Logout,
-    Check,
-    SignOut,
-    Sessions,
-    Session,
-    UserSessions,
-    Healthz,
-    Readyz,
-    Metrics,
-    OpenApi,
-    Docs,
-    Root,
-    /// Any path that is none of ours.
-    Other,
+use super::openapi::Document;
+use super::{App, admin, check, docs, logout, openapi, ops};
+use crate::metrics::{CheckOutcome, CountedRoute, LogoutOutcome, Metrics};
+
+macro_rules! routes {
+    ($($route:ident $template:literal $($method:literal [$($status:literal)*])*;)*) => {
+        /// A route of either listener.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Route {
+            $($route,)*
+        }
+
+        /// The routes, in the order of `Route`, with what they are known to answer.
+        pub const ROUTES: &[CountedRoute] = &[$(
+            CountedRoute {
+                template: $template,
+                answers: &[$(($method, &[$($status),*]),)*],
+            },
+        )*];
+
+        impl Route {
+            const ALL: &[Self] = &[$(Self::$route,)*];
+        }
+    };
 }
 
-/// The templates of the routes, in the order of `Route`.
-pub const ROUTES: &[&str] = &[
-    "/api/auth/logout",
-    "/api/auth/check",
-    "/api/_auth/session",
-    "/admin/sessions",
-    "/admin/sessions/{id}",
-    "/admin/users/{user}/sessions",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-    "/docs",
-    "/",
-    "other",
-];
+routes! {
+    Logout "/api/auth/logout" "POST" [200 401 403 500];
+    Check "/api/auth/check" "GET" [204 401 503] "HEAD" [204 401 503];
+    SignOut "/api/_auth/session" "DELETE" [200 403 500];
+    Sessions "/admin/sessions" "POST" [201 503];
+    Session "/admin/sessions/{id}" "DELETE" [204 404 500];
+    UserSessions "/admin/users/{user}/sessions" "GET" [200 503] "DELETE" [200 500];
+    Healthz "/healthz" "GET" [200];
+    Readyz "/readyz" "GET" [200 503];
+    Metrics "/metrics" "GET" [200];
+    OpenApi "/openapi.json" "GET" [200];
+    Docs "/docs" "GET" [200];
+    Root "/" "GET" [303];
+    // Any path that is none of ours.
+    Other "other";
+}
 
-/// What the routes are known to answer, for metrics that begin at zero: index of the route,
-/// method, status.
-pub const ANSWERS: &[(usize, &str, u16)] = &[
-    (Route::Logout as usize, "POST", 200),
-    (Route::Logout as usize, "POST", 401),
-    (Route::Logout as usize, "POST", 403),
-    (Route::Logout as usize, "POST", 500),
-    (Route::Check as usize, "GET", 204),
-    (Route::Check as usize, "GET", 401),
-    (Route::Check as usize, "GET", 503),
-    (Route::Check as usize, "HEAD", 204),
-    (Route::Check as usize, "HEAD", 401),
-    (Route::Check as usize, "HEAD", 503),
-    (Route::SignOut as usize, "DELETE", 200),
-    (Route::SignOut as usize, "DELETE", 403),
-    (Route::SignOut as usize, "DELETE", 500),
-    (Route::Sessions as usize, "POST", 201),
-    (Route::Sessions as usize, "POST", 503),
-    (Route::Session as usize, "DELETE", 204),
-    (Route::Session as usize, "DELETE", 404),
-    (Route::Session as usize, "DELETE", 500),
-    (Route::UserSessions as usize, "GET", 200),
-    (Route::UserSessions as usize, "GET", 503),
-    (Route::UserSessions as usize, "DELETE", 200),
-    (Route::UserSessions as usize, "DELETE", 500),
-    (Route::Healthz as usize, "GET", 200),
-    (Route::Readyz as usize, "GET", 200),
-    (Route::Readyz as usize, "GET", 503),
-    (Route::Metrics as usize, "GET", 200),
-    (Route::OpenApi as usize, "GET", 200),
-    (Route::Docs as usize, "GET", 200),
-    (Route::Root as usize, "GET", 303),
-];
+/// The routes of the public listener.
+pub(super) fn public(app: &App) -> Router<App> {
+    let routes = Router::new()
+        .route(Route::Logout.template(), post(logout::post))
+        .route(Route::Check.template(), get(check::get));
+    if app.cookie.seal_header().is_some() {
+        routes.route(Route::SignOut.template(), delete(logout::sign_out))
+    } else {
+        routes
+    }
+}
+
+/// The routes of the admin listener that need the admin token.
+pub(super) fn sessions() -> Router<App> {
+    let of_user = get(admin::list).delete(admin::revoke_user);
+    Router::new()
+        .route(Route::Sessions.template(), post(admin::issue))
+        .route(Route::Session.template(), delete(admin::revoke_session))
+        .route(Route::UserSessions.template(), of_user)
+}
+
+/// The routes of the admin listener that need none.
+pub(super) fn operation(app: &App) -> Router<App> {
+    let document = Document::new(&app.cookie, app.public_address);
+    let document = get(openapi::get).with_state(document);
+    Router::new()
+        .route(Route::Healthz.template(), get(ops::healthz))
+        .route(Route::Readyz.template(), get(ops::readyz))
+        .route(Route::Metrics.template(), get(ops::metrics))
+        .route(Route::OpenApi.template(), document)
+        .route(Route::Docs.template(), get(docs::get))
+        .route(Route::Root.template(), get(docs::lead_here))
+}
 
 impl Route {
-    /// The route of a request's path.
+    /// The route of a request's path, which may have anything in place of a parameter.
     pub(super) fn of(path: &str) -> Self {
-        match path {
-            "/api/auth/logout" => Self::Logout,
-            "/api/auth/check" => Self::Check,
-            "/api/_auth/session" => Self::SignOut,
-            "/admin/sessions" => Self::Sessions,
-            "/healthz" => Self::Healthz,
-            "/readyz" => Self::Readyz,
-            "/metrics" => Self::Metrics,
-            "/openapi.json" => Self::OpenApi,
-            "/docs" => Self::Docs,
-            "/" => Self::Root,
-            _ if path.starts_with("/admin/sessions/") => Self::Session,
-            _ if path.starts_with("/admin/users/") => Self::UserSessions,
-            _ => Self::Other,
-        }
+        let mut routes = Self::ALL.iter().copied();
+        let is_it = |route: &Self| route.template() == path;
+        let is_below = |route: &Self| {
+            let parameter = route.template().split_once('{');
+            parameter.is_some_and(|(parent, _)| path.starts_with(parent))
+        };
+        let exact = routes.clone().find(is_it);
+        let route = exact.or_else(|| routes.find(is_below));
+        route.unwrap_or(Self::Other)
     }
 
     /// The path to give a router.
     pub(super) const fn template(self) -> &'static str {
-        ROUTES[self as usize]
+        ROUTES[self as usize].template
     }
 
     /// Counts what an answer's status says of how a logout or check ended. A 200 of a logout may
@@ -115,13 +117,20 @@ impl Route {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Route;
 
     #[test]
-    fn every_template_is_a_path_of_its_own_route() {
-        for (index, template) in ROUTES.iter().enumerate() {
-            assert_eq!(Route::of(template) as usize, index, "{template}");
+    fn a_path_is_of_one_route() {
+        for route in Route::ALL {
+            assert_eq!(Route::of(route.template()), *route);
         }
-        assert_eq!(Route::of("/admin"), Route::Other);
+        assert_eq!(Route::of("/admin/sessions/0a1b"), Route::Session);
+        assert_eq!(
+            Route::of("/admin/users/4%2F2/sessions"),
+            Route::UserSessions
+        );
+        for none in ["/admin", "", "/api/auth/logout/", "/api/auth/check2"] {
+            assert_eq!(Route::of(none), Route::Other, "{none}");
+        }
     }
 }

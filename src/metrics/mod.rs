@@ -1,7 +1,6 @@
 //! Metrics: their names, labels and text, for Prometheus to scrape.
 //!
-//! Knows neither HTTP nor stores nor sessions: those count what happens to them through the
-//! handles here. Every label has few possible values, none of them from a request, and every
+//! Knows neither HTTP nor stores: those count what happens to them through the handles here. Every label has few possible values, none of them from a request, and every
 //! series that can be foreseen exists from the start, at zero.
 
 mod requests;
@@ -18,8 +17,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-pub use requests::CANCELLED;
 use requests::Requests;
+pub use requests::{CANCELLED, CountedRoute};
+
+use crate::session::EndReason;
 
 /// Upper bounds of the histograms' buckets, in seconds: a call in memory takes microseconds, and
 /// the longest default timeout is 10 s.
@@ -28,103 +29,65 @@ const BUCKETS: [f64; 20] = [
     0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// A call to the store, as a label: the method of `SessionStore` of this name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "said above")]
-pub enum StoreOperation {
-    Insert,
-    Find,
-    Touch,
-    Delete,
-    List,
-    DeleteAll,
-    RevokeSealed,
-    IsRevoked,
-    Sweep,
-    Ready,
-}
-
-/// Their names.
-pub const STORE_OPERATIONS: [&str; 10] = [
-    "insert",
-    "find",
-    "touch",
-    "delete",
-    "list",
-    "delete_all",
-    "revoke_sealed",
-    "is_revoked",
-    "sweep",
-    "ready",
-];
-
-impl StoreOperation {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        STORE_OPERATIONS[self as usize]
+words! {
+    /// A call to the store: the method of `SessionStore` of this name.
+    #[expect(missing_docs, reason = "said above")]
+    pub enum StoreOperation {
+        Insert = "insert",
+        Find = "find",
+        Touch = "touch",
+        Delete = "delete",
+        List = "list",
+        DeleteAll = "delete_all",
+        RevokeSealed = "revoke_sealed",
+        IsRevoked = "is_revoked",
+        Sweep = "sweep",
+        Ready = "ready",
     }
 }
 
-/// How a logout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogoutOutcome {
-    /// A session was live and is over.
-    Cleared,
-    /// None was live.
-    NoSession,
-    /// No valid cookie came.
-    Unauthorized,
-    /// A page of a foreign origin asked.
-    Forbidden,
-    /// It could not be confirmed.
-    Error,
+words! {
+    /// How a logout ended.
+    pub enum LogoutOutcome {
+        /// A session was live and is over.
+        Cleared = "cleared",
+        /// None was live.
+        NoSession = "no_session",
+        /// No valid cookie came.
+        Unauthorized = "unauthorized",
+        /// A page of a foreign origin asked.
+        Forbidden = "forbidden",
+        /// It could not be confirmed.
+        Error = "error",
+    }
 }
 
-const LOGOUT_OUTCOMES: [&str; 5] = [
-    "cleared",
-    "no_session",
-    "unauthorized",
-    "forbidden",
-    "error",
-];
-
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckOutcome {
-    /// A live session vouches for the request.
-    Active,
-    /// None does.
-    Denied,
-    /// The store could not tell.
-    Unavailable,
+words! {
+    /// How a check ended.
+    pub enum CheckOutcome {
+        /// A live session vouches for the request.
+        Active = "active",
+        /// None does.
+        Denied = "denied",
+        /// The store could not tell.
+        Unavailable = "unavailable",
+    }
 }
 
-const CHECK_OUTCOMES: [&str; 3] = ["active", "denied", "unavailable"];
-
-/// Why a session was ended, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum EndedBy {
-    Logout,
-    Admin,
-    User,
+words! {
+    /// A listener.
+    #[expect(missing_docs, reason = "the words say it")]
+    pub enum Listener {
+        Public = "public",
+        Admin = "admin",
+    }
 }
-
-const ENDED_BY: [&str; 3] = ["logout", "admin", "user"];
-
-/// A listener, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Listener {
-    Public,
-    Admin,
-}
-
-const LISTENERS: [&str; 2] = ["public", "admin"];
 
 /// Whether a Redis server answers for its sessions, as a label.
-const SHARD_STATES: [&str; 2] = ["serving", "lost"];
+const SHARD_STATES: [Word; 2] = [("serving", ""), ("lost", "")];
+
+/// A value of a label, and what is said of it.
+type Word = (&'static str, &'static str);
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -141,16 +104,16 @@ impl MetricConstructor<Histogram> for WithBuckets {
 /// All metrics of the service. Counting goes through handles that were looked up beforehand.
 pub struct Metrics {
     registry: Registry,
-    logouts: [Counter; LOGOUT_OUTCOMES.len()],
-    checks: [Counter; CHECK_OUTCOMES.len()],
+    logouts: [Counter; LogoutOutcome::ALL.len()],
+    checks: [Counter; CheckOutcome::ALL.len()],
     issued: Counter,
-    ended: [Counter; ENDED_BY.len()],
+    ended: [Counter; EndReason::ALL.len()],
     sessions: Gauge<f64, AtomicU64>,
-    open: [Gauge; LISTENERS.len()],
-    refused: [Counter; LISTENERS.len()],
+    open: [Gauge; Listener::ALL.len()],
+    refused: [Counter; Listener::ALL.len()],
     requests: Requests,
-    store_ok: [Histogram; STORE_OPERATIONS.len()],
-    store_error: [Histogram; STORE_OPERATIONS.len()],
+    store_ok: [Histogram; StoreOperation::ALL.len()],
+    store_error: [Histogram; StoreOperation::ALL.len()],
     store_errors: Family<Labels<1>, Counter>,
     redis: OfRedis,
     log_lines_lost: Counter,
@@ -158,10 +121,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero. `routes` are the templates of the routes, by which requests are counted, and
-    /// `expected` what they are known to answer: index of the route, method, status.
+    /// All at zero. Requests are counted by the index of their route in `routes`.
     #[must_use]
-    pub fn new(routes: &'static [&'static str], expected: &[(usize, &str, u16)]) -> Self {
+    pub fn new(routes: &'static [CountedRoute]) -> Self {
         let mut registry = Registry::with_prefix("neptun_auth");
         let r = &mut registry;
         let [build_info]: [Gauge; 1] = labelled(
@@ -169,18 +131,21 @@ impl Metrics {
             "build_info",
             "The version that runs; always 1",
             "version",
-            [env!("CARGO_PKG_VERSION")],
+            [(env!("CARGO_PKG_VERSION"), "")],
         );
         build_info.set(1);
 
-        let store = Family::<Labels<2>, Histogram, WithBuckets>::new_with_constructor(WithBuckets);
+        let store = registered(
+            r,
+            "store_operation_duration_seconds",
+            "Calls to the session store",
+            Family::<Labels<2>, Histogram, WithBuckets>::new_with_constructor(WithBuckets),
+        );
         let store_as = |outcome| {
             let labels = |operation| [("operation", operation), ("outcome", outcome)];
-            STORE_OPERATIONS.map(|operation| store.get_or_create_owned(&labels(operation)))
+            StoreOperation::ALL.map(|(operation, _)| store.get_or_create_owned(&labels(operation)))
         };
         let (store_ok, store_error) = (store_as("ok"), store_as("error"));
-        let store_errors = Family::<Labels<1>, Counter>::default();
-        let requests = Requests::new(routes, expected);
 
         Self {
             logouts: labelled(
@@ -188,14 +153,14 @@ impl Metrics {
                 "logouts",
                 "Logouts by how they ended",
                 "outcome",
-                LOGOUT_OUTCOMES,
+                LogoutOutcome::ALL,
             ),
             checks: labelled(
                 r,
                 "checks",
                 "Checks by how they ended",
                 "outcome",
-                CHECK_OUTCOMES,
+                CheckOutcome::ALL,
             ),
             issued: registered(r, "sessions_issued", "Sessions issued", Counter::default()),
             ended: labelled(
@@ -203,7 +168,7 @@ impl Metrics {
                 "sessions_ended",
                 "Sessions ended before their time, by why",
                 "reason",
-                ENDED_BY,
+                EndReason::ALL,
             ),
             sessions: registered(
                 r,
@@ -216,20 +181,20 @@ impl Metrics {
                 "connections_open",
                 "Connections open now",
                 "listener",
-                LISTENERS,
+                Listener::ALL,
             ),
             refused: labelled(
                 r,
                 "connections_refused",
                 "Connections told that there are too many",
                 "listener",
-                LISTENERS,
+                Listener::ALL,
             ),
             store_errors: registered(
                 r,
                 "store_errors",
                 "Failed calls to the session store, by what failed",
-                store_errors,
+                Family::default(),
             ),
             redis: OfRedis::new(r),
             log_lines_lost: registered(
@@ -239,24 +204,8 @@ impl Metrics {
                 Counter::default(),
             ),
             count_lost_lines: || 0,
-            requests: {
-                registered(
-                    r,
-                    "http_request_duration_seconds",
-                    "From the end of a request's head to its answer; status 499 if the client left before",
-                    requests.family(),
-                );
-                requests
-            },
-            store_ok: {
-                registered(
-                    r,
-                    "store_operation_duration_seconds",
-                    "Calls to the session store",
-                    store,
-                );
-                store_ok
-            },
+            requests: Requests::new(routes, r),
+            store_ok,
             store_error,
             registry,
         }
@@ -294,8 +243,8 @@ impl Metrics {
     }
 
     /// Counts an ended session.
-    pub fn session_ended(&self, by: EndedBy) {
-        self.ended[by as usize].inc();
+    pub fn session_ended(&self, reason: EndReason) {
+        self.ended[reason as usize].inc();
     }
 
     /// Says how many sessions are kept, if that is known.
@@ -318,7 +267,7 @@ impl Metrics {
         self.refused[listener as usize].inc();
     }
 
-    /// Counts an HTTP request; `route` is the index of its template.
+    /// Counts an HTTP request; `route` is the index of its route.
     pub fn http_request(&self, route: usize, method: &str, status: u16, took: Duration) {
         self.requests.observe(route, method, status, took);
     }
@@ -405,12 +354,12 @@ fn labelled<M, const N: usize>(
     name: &str,
     help: &str,
     label: &'static str,
-    values: [&'static str; N],
+    values: [Word; N],
 ) -> [M; N]
 where
     M: Clone + Default,
     Family<Labels<1>, M>: Metric,
 {
     let family = registered(registry, name, help, Family::<Labels<1>, M>::default());
-    values.map(|value| family.get_or_create_owned(&[(label, value)]))
+    values.map(|(value, _)| family.get_or_create_owned(&[(label, value)]))
 }

@@ -1,12 +1,16 @@
-//! The histograms of HTTP requests, with a table of handles by route, method and status.
+//! Requests over HTTP: how long they took by route and method, and what they were answered, with
+//! a table of the handles.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
-use super::WithBuckets;
+use super::{Labels, WithBuckets, registered};
 
 /// The methods with a label of their own; the last stands for all others.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "other"];
@@ -19,53 +23,91 @@ const STATUSES: [u16; 17] = [
     200, 201, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 431, CANCELLED, 500, 503,
 ];
 
-type Labels = [(&'static str, String); 3];
+/// A route whose requests are counted.
+pub struct CountedRoute {
+    /// Its path, with names in braces for what differs: the label.
+    pub template: &'static str,
+    /// What it is known to answer, by method; counted from zero.
+    pub answers: &'static [(&'static str, &'static [u16])],
+}
 
-/// Durations by route, method and status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
 pub(super) struct Requests {
-    routes: &'static [&'static str],
-    family: Family<Labels, Histogram, WithBuckets>,
-    handles: Box<[OnceLock<Histogram>]>,
+    routes: &'static [CountedRoute],
+    durations: Family<Labels<2>, Histogram, WithBuckets>,
+    answers: Family<Answered, Counter>,
+    /// By route and method.
+    handles: Box<[Handles]>,
+}
+
+#[derive(Default)]
+struct Handles {
+    duration: OnceLock<Histogram>,
+    answers: [OnceLock<Counter>; STATUSES.len()],
 }
 
 impl Requests {
-    pub(super) fn new(routes: &'static [&'static str], expected: &[(usize, &str, u16)]) -> Self {
-        let places = routes.len() * METHODS.len() * STATUSES.len();
+    pub(super) fn new(routes: &'static [CountedRoute], registry: &mut Registry) -> Self {
+        let places = routes.len() * METHODS.len();
         let requests = Self {
             routes,
-            family: Family::new_with_constructor(WithBuckets),
-            handles: (0..places).map(|_| OnceLock::new()).collect(),
+            durations: registered(
+                registry,
+                "http_request_duration_seconds",
+                "From the end of a request's head to its answer, or until its client left",
+                Family::new_with_constructor(WithBuckets),
+            ),
+            answers: registered(
+                registry,
+                "http_requests",
+                "Requests by what they were answered; status 499 if the client left before",
+                Family::default(),
+            ),
+            handles: (0..places).map(|_| Handles::default()).collect(),
         };
-        for &(route, method, status) in expected {
-            requests.create(route, method_index(method), status);
+        for (route, known) in routes.iter().enumerate() {
+            for (method, statuses) in known.answers {
+                let method = method_index(method);
+                drop(requests.duration(route, method));
+                for status in *statuses {
+                    drop(requests.answered(route, method, *status));
+                }
+            }
         }
         requests
     }
 
-    pub(super) fn family(&self) -> Family<Labels, Histogram, WithBuckets> {
-        self.family.clone()
-    }
-
     pub(super) fn observe(&self, route: usize, method: &str, status: u16, took: Duration) {
         let method = method_index(method);
-        let create = || self.create(route, method, status);
-        let seconds = took.as_secs_f64();
+        let handles = &self.handles[route * METHODS.len() + method];
+        let duration = || self.duration(route, method);
+        let duration = handles.duration.get_or_init(duration);
+        duration.observe(took.as_secs_f64());
+        let answered = || self.answered(route, method, status);
         match STATUSES.iter().position(|known| *known == status) {
-            Some(place) => {
-                let row = route * METHODS.len() + method;
-                let handle = &self.handles[row * STATUSES.len() + place];
-                handle.get_or_init(create).observe(seconds);
-            }
-            None => create().observe(seconds),
-        }
+            Some(place) => handles.answers[place].get_or_init(answered).inc(),
+            None => answered().inc(),
+        };
     }
 
-    fn create(&self, route: usize, method: usize, status: u16) -> Histogram {
-        self.family.get_or_create_owned(&[
-            ("route", self.routes[route].to_owned()),
-            ("method", METHODS[method].to_owned()),
-            ("status", status.to_string()),
-        ])
+    fn duration(&self, route: usize, method: usize) -> Histogram {
+        let route = self.routes[route].template;
+        let labels = [("route", route), ("method", METHODS[method])];
+        self.durations.get_or_create_owned(&labels)
+    }
+
+    fn answered(&self, route: usize, method: usize, status: u16) -> Counter {
+        self.answers.get_or_create_owned(&Answered {
+            route: self.routes[route].template,
+            method: METHODS[method],
+            status,
+        })
     }
 }
 

@@ -19,10 +19,10 @@ pub use accept::{ConnectionCounts, serve};
 pub use shutdown::Shutdown;
 
 use crate::config::{Config, reachable, variable_of};
-use crate::http::{self, App, Draining};
-use crate::metrics::{EndedBy, Listener, Metrics};
+use crate::http::{self, App, Draining, SessionCookie};
+use crate::metrics::{Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
-use crate::session::{EndReason, Observer, SessionEvent, SessionManager, StoreError, WatchedClock};
+use crate::session::{Observer, SessionEvent, SessionManager, StoreError, WatchedClock};
 use crate::store;
 use crate::task;
 use crate::telemetry;
@@ -116,7 +116,7 @@ fn advice(error: &io::Error) -> &'static str {
 /// Runs the service until a signal ends it.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let signal = shutdown::first_signal().map_err(RunError::Signals)?;
-    let metrics = Metrics::new(http::ROUTES, http::ANSWERS);
+    let metrics = Metrics::new(http::ROUTES);
     let metrics = Arc::new(metrics.with_lost_log_lines(telemetry::lines_lost));
     let store = store::open(
         &config.store,
@@ -137,15 +137,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let teller = tokio::spawn(rate_limit::tell_when_due());
 
     let draining = Draining::default();
-    let app = App::new(
-        Arc::clone(&sessions),
-        config.cookie,
-        config.admin_token,
-        draining.clone(),
-        config.limits.request_timeout,
-        Arc::clone(&metrics),
-        reachable(public_listener.local_addr().unwrap_or(config.listen)),
-    )?;
+    let app = App {
+        sessions: Arc::clone(&sessions),
+        cookie: Arc::new(SessionCookie::new(config.cookie)?),
+        metrics: Arc::clone(&metrics),
+        draining: draining.clone(),
+        admin_token: config.admin_token.map(Arc::new),
+        request_timeout: config.limits.request_timeout,
+        public_address: reachable(public_listener.local_addr().unwrap_or(config.listen)),
+    };
     let public = http::public(&app, &config.allowed_origins)?;
     let admin_bound = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let admin = http::admin(&app, admin_bound);
@@ -207,9 +207,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 pub fn counting(metrics: Arc<Metrics>) -> Observer {
     Box::new(move |event| match event {
         SessionEvent::Issued => metrics.session_issued(),
-        SessionEvent::Ended(EndReason::Logout) => metrics.session_ended(EndedBy::Logout),
-        SessionEvent::Ended(EndReason::Admin) => metrics.session_ended(EndedBy::Admin),
-        SessionEvent::Ended(EndReason::User) => metrics.session_ended(EndedBy::User),
+        SessionEvent::Ended(reason) => metrics.session_ended(reason),
     })
 }
 

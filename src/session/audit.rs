@@ -2,26 +2,15 @@
 
 use super::{Ended, Session, SessionId, User};
 
-/// Why a session was ended, as the audit line says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// Its own client logged out.
-    Logout,
-    /// An operator revoked this one session.
-    Admin,
-    /// All sessions of its user were revoked.
-    User,
-}
-
-impl EndReason {
-    /// The word in logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Admin => "admin",
-            Self::User => "user",
-        }
+words! {
+    /// Why a session was ended.
+    pub enum EndReason {
+        /// Its own client logged out.
+        Logout = "logout",
+        /// An operator revoked this one session.
+        Admin = "admin",
+        /// All sessions of its user were revoked.
+        User = "user",
     }
 }
 
@@ -57,7 +46,7 @@ impl Audit {
     pub(super) fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
         let session = session.to_hex();
         let user = user.map(User::as_str).unwrap_or_default();
-        let reason = why.as_str();
+        let reason = why.word();
         tracing::info!(session = session.as_str(), user, reason, "session ended");
         (self.observer)(SessionEvent::Ended(why));
     }
@@ -77,7 +66,7 @@ impl Audit {
         if ended.sealed {
             sealed_ended(user);
         }
-        let (count, reason) = (ended.sessions.len(), EndReason::User.as_str());
+        let (count, reason) = (ended.sessions.len(), EndReason::User.word());
         if count > 0 {
             tracing::info!(%user, reason, count, "sessions ended by a call that failed or came too late");
         }
@@ -89,6 +78,6 @@ impl Audit {
 
 /// Which they were, nobody knows: they lie with the clients.
 fn sealed_ended(user: &User) {
-    let reason = EndReason::User.as_str();
+    let reason = EndReason::User.word();
     tracing::info!(%user, reason, "sealed sessions made up to now ended");
 }

@@ -19,7 +19,6 @@ mod watched_clock;
 pub use audit::{EndReason, Observer, SessionEvent};
 pub use clock::{CLOCK_SKEW, Clock, ManualClock, Reading, SystemClock, Timestamp};
 pub use credential::Seals;
-pub(crate) use error_class::error_classes;
 pub use error_class::{CommonClass, ErrorClass};
 pub use list::SessionList;
 pub use manager::{IssueError, Lifetimes, SessionManager, Timeouts, Vouched};

@@ -76,9 +76,9 @@ pub fn open(
     timeout: Duration,
     metrics: Arc<Metrics>,
 ) -> Result<Arc<dyn SessionStore>, OpenError> {
-    for classes in [CommonClass::ALL, file::FileClass::ALL, redis::Class::ALL] {
-        metrics.expect_store_errors(classes.iter().map(|(word, _)| *word));
-    }
+    let common = CommonClass::ALL.iter().chain(&file::FileClass::ALL);
+    let classes = common.chain(&redis::Class::ALL);
+    metrics.expect_store_errors(classes.map(|(word, _)| *word));
     Ok(match config {
         StoreConfig::Memory { max_sessions } => {
             let store = MemoryStore::new(*max_sessions);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::metrics::{STORE_OPERATIONS, StoreOperation};
+use crate::metrics::StoreOperation;
 
 /// The least time between two lines about the same thing: a store may fail now and then.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The outages of one store, by what was called and what failed.
 pub(super) struct Outages {
     /// By operation, so that a call that goes well costs a look at this.
-    have_begun: [AtomicBool; STORE_OPERATIONS.len()],
+    have_begun: [AtomicBool; StoreOperation::ALL.len()],
     known: Mutex<BTreeMap<(&'static str, &'static str), Outage>>,
 }
 
@@ -32,7 +32,7 @@ struct Outage {
 impl Outages {
     pub(super) const fn new() -> Self {
         Self {
-            have_begun: [const { AtomicBool::new(false) }; STORE_OPERATIONS.len()],
+            have_begun: [const { AtomicBool::new(false) }; StoreOperation::ALL.len()],
             known: Mutex::new(BTreeMap::new()),
         }
     }
@@ -51,7 +51,7 @@ impl Outages {
     fn failed(&self, operation: StoreOperation, class: &'static str) {
         let now = Instant::now();
         let mut known = self.known.lock();
-        let outage = known.entry((operation.as_str(), class)).or_insert(Outage {
+        let outage = known.entry((operation.word(), class)).or_insert(Outage {
             failures: 0,
             first: now,
             last: now,
@@ -66,7 +66,7 @@ impl Outages {
     }
 
     fn works(&self, operation: StoreOperation) {
-        let name = operation.as_str();
+        let name = operation.word();
         let mut over = Vec::new();
         let mut is_more_to_say = false;
         let mut known = self.known.lock();

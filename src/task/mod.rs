@@ -8,7 +8,7 @@ mod trace;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
@@ -28,10 +28,38 @@ tokio::task_local! {
 /// came of it.
 pub(crate) type RequestLimits = RateLimits<(&'static str, &'static str)>;
 
+/// The id of a request. One made up here becomes a header once its answer needs it.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestId {
+    Sent(HeaderValue),
+    Made([u8; 32]),
+}
+
+impl RequestId {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Sent(id) => id.to_str().unwrap_or_default(),
+            Self::Made(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<RequestId> for HeaderValue {
+    fn from(id: RequestId) -> Self {
+        match id {
+            RequestId::Sent(id) => id,
+            // Hex digits are legal in a header.
+            RequestId::Made(digits) => {
+                Self::from_bytes(&digits).unwrap_or(Self::from_static("none"))
+            }
+        }
+    }
+}
+
 /// What every log line of a request says about it, and what some do.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
-    pub(crate) id: HeaderValue,
+    pub(crate) id: RequestId,
     /// The trace that it is part of.
     pub(crate) parent: Option<TraceParent>,
     /// Who sent it: a client, or a proxy.
@@ -41,11 +69,9 @@ pub(crate) struct RequestContext {
 }
 
 impl RequestContext {
-    /// Runs `work` as part of this request, and hands the context back.
-    pub(crate) async fn scope<F: Future>(self, work: Pin<&mut F>) -> (F::Output, Option<Self>) {
-        let mut scoped = pin!(CURRENT.scope(self, work));
-        let output = scoped.as_mut().await;
-        (output, scoped.take_value())
+    /// Runs `work` as part of this request.
+    pub(crate) fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, work)
     }
 }
 
@@ -66,7 +92,7 @@ pub(crate) fn rate_limit(operation: &'static str, outcome: &'static str) -> Rate
 pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
     // Outside of a request there is nothing to say.
     let _ = CURRENT.try_with(|context| {
-        field("requestId", context.id.to_str().unwrap_or_default());
+        field("requestId", context.id.as_str());
         if let Some(parent) = &context.parent {
             field("traceId", parent.trace_id());
             field("spanId", parent.span_id());

@@ -7,7 +7,7 @@ use crate::support::faulty::{Fault, FaultyService};
 use crate::support::{Answer, Ask, Connection, Service};
 
 const LOGOUT_COUNTS: &str =
-    "neptun_auth_http_request_duration_seconds_count{route=\"/api/auth/logout\",method=\"POST\"";
+    "neptun_auth_http_requests_total{route=\"/api/auth/logout\",method=\"POST\"";
 
 /// The counts by name and labels, as they stand in the text; sums of seconds are left out.
 fn samples(answer: &Answer) -> HashMap<String, u64> {
@@ -60,11 +60,14 @@ fn every_metric_is_described_and_there_from_the_start() {
         "neptun_auth_connections_open{listener=\"public\"}",
         "neptun_auth_connections_refused_total{listener=\"admin\"}",
         "neptun_auth_store_operation_duration_seconds_count{operation=\"delete\",outcome=\"error\"}",
-        "neptun_auth_http_request_duration_seconds_count{route=\"/api/auth/logout\",method=\"POST\",status=\"200\"}",
+        "neptun_auth_http_requests_total{route=\"/api/auth/logout\",method=\"POST\",status=\"200\"}",
+        "neptun_auth_http_request_duration_seconds_count{route=\"/api/auth/logout\",method=\"POST\"}",
     ];
     for series in at_zero {
         assert_eq!(samples.get(series), Some(&0), "{series} in {}", answer.body);
     }
+    // Prometheus keeps them all, for every replica.
+    assert!(answer.body.len() < 90_000, "{}", answer.body.len());
     let build = format!(
         "neptun_auth_build_info{{version=\"{}\"}}",
         env!("CARGO_PKG_VERSION")
@@ -127,9 +130,7 @@ fn what_happens_is_counted_once_under_its_outcome() {
         1
     );
     assert_eq!(samples["neptun_auth_sessions"], 0);
-    let count = |labels: &str| {
-        samples[&format!("neptun_auth_http_request_duration_seconds_count{{{labels}}}")]
-    };
+    let count = |labels: &str| samples[&format!("neptun_auth_http_requests_total{{{labels}}}")];
     assert_eq!(
         count("route=\"/api/auth/logout\",method=\"POST\",status=\"200\""),
         2
@@ -139,6 +140,10 @@ fn what_happens_is_counted_once_under_its_outcome() {
         1
     );
     assert_eq!(count("route=\"other\",method=\"GET\",status=\"404\""), 1);
+    assert_eq!(
+        samples["neptun_auth_http_request_duration_seconds_count{route=\"/api/auth/logout\",method=\"POST\"}"],
+        4
+    );
     assert_eq!(
         count("route=\"/api/auth/check\",method=\"other\",status=\"405\""),
         1

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules of this crate that it may name.
-const RULE: [(&str, &[&str]); 11] = [
+const RULE: [(&str, &[&str]); 12] = [
+    ("words", &[]),
     ("deadline", &[]),
     ("rate_limit", &[]),
-    ("metrics", &[]),
+    ("metrics", &["session"]),
     ("task", &["rate_limit"]),
     ("session", &["deadline", "rate_limit", "task"]),
     ("store", &["deadline", "metrics", "rate_limit", "session"]),

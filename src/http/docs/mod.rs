@@ -39,7 +39,7 @@ fn policy() -> String {
     )
 }
 
-/// This document as a page
+/// The API document as a page.
 pub(super) async fn get() -> impl IntoResponse {
     let policy = [(CONTENT_SECURITY_POLICY, PAGE.policy.clone())];
     (policy, Html(PAGE.html.as_str()))

@@ -22,7 +22,7 @@ use redb::{
 use super::answered;
 use super::device::{Backend, Device};
 use super::entry::Entry;
-use crate::session::error_classes;
+use crate::session::ErrorClass;
 
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -52,7 +52,7 @@ pub(super) enum Unreadable {
     Fault(#[from] Fault),
 }
 
-error_classes! {
+words! {
     /// What can fail in this store, beside what can in all of them.
     pub(in crate::store) enum FileClass {
         Closed = "closed",
@@ -61,6 +61,12 @@ error_classes! {
         DiskFull = "disk_full",
         Engine = "engine",
         ReadOnly = "read_only",
+    }
+}
+
+impl ErrorClass for FileClass {
+    fn word(self) -> &'static str {
+        Self::word(self)
     }
 }
 

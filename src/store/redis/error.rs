@@ -12,9 +12,9 @@ use std::sync::Arc;
 use redis::{ErrorKind, RedisError};
 
 use super::url::Endpoint;
-use crate::session::{StoreError, StoreErrorKind, error_classes};
+use crate::session::{ErrorClass, StoreError, StoreErrorKind};
 
-error_classes! {
+words! {
     /// What failed.
     pub(in crate::store) enum Class {
         Timeout = "timeout",
@@ -52,6 +52,12 @@ error_classes! {
         Stopped = "stopped",
         /// anything else; the cause is in the log
         Server = "server",
+    }
+}
+
+impl ErrorClass for Class {
+    fn word(self) -> &'static str {
+        Self::word(self)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use neptun_auth::http::{self, App, CookieSettings, Draining};
+use neptun_auth::http::{self, App, CookieSettings, Draining, SessionCookie};
 use neptun_auth::metrics::{Listener, Metrics};
 use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, counting, serve};
 use neptun_auth::session::{
@@ -221,7 +221,7 @@ impl FaultyService {
             fault: Arc::clone(&fault),
             gate: Arc::clone(&gate),
         };
-        let metrics = Arc::new(Metrics::new(http::ROUTES, http::ANSWERS));
+        let metrics = Arc::new(Metrics::new(http::ROUTES));
         let store = Instrumented::new(store, store_timeout, Arc::clone(&metrics));
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let lifetimes = Lifetimes {
@@ -244,17 +244,15 @@ impl FaultyService {
         };
         let patience = Duration::from_secs(10);
         let draining = Draining::default();
-        let token = Some(super::ADMIN_TOKEN.into());
-        let app = App::new(
-            Arc::clone(&sessions),
-            cookie,
-            token,
-            draining.clone(),
+        let app = App {
+            sessions: Arc::clone(&sessions),
+            cookie: Arc::new(SessionCookie::new(cookie).unwrap()),
+            metrics: Arc::clone(&metrics),
+            draining: draining.clone(),
+            admin_token: Some(Arc::new(super::ADMIN_TOKEN.into())),
             request_timeout,
-            Arc::clone(&metrics),
-            SocketAddr::from(([127, 0, 0, 1], 8080)),
-        )
-        .unwrap();
+            public_address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        };
         let limits = Limits {
             max_connections: 1000,
             header_timeout: patience,
