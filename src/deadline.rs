@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// What comes of `work`, or `None` if that takes longer than `limit`. Nearly all work here is done
 /// at its first poll; only what is not gets a timer.
 ///
-/// Pinned by the caller: a future that is moved into another takes its room twice.
+/// Pinned by the caller: a future that is moved into another takes its size twice.
 pub(crate) async fn within<F: Future>(limit: Duration, mut work: Pin<&mut F>) -> Option<F::Output> {
     match futures_util::poll!(work.as_mut()) {
         Poll::Ready(done) => Some(done),

@@ -3,14 +3,15 @@
 //! # The way of one logout
 //!
 //! ```text
-//! server::accept      a connection is taken in, or told 503 at the cap
-//! server::connection  hyper reads the request; the watch keeps its deadlines
-//! http::edge          request id, Host and target, deadline, panics; on the way back the common headers
-//! http::origin        a page of a foreign origin: 403
+//! server::accept      serves a connection within the limit, answers 503 to one over it
+//! server::connection  hyper reads the request; its deadlines are watched beside it
+//! http::edge          request id, count, common headers; behind CORS: Host, target, deadline, panics
+//! http::origin        CORS: which pages may read the answer; CSRF: 403 to a page of a foreign origin
 //! http::middleware    the cookie's values become SessionTokens in the request; 401 without one
 //! http::logout        the handler: POST /api/auth/logout
 //! task::to_the_end    from here on, a client that hangs up changes nothing
 //! SessionManager::revoke        tokens become ids; one audit line for each session ended
+//! store::Instrumented           counts the call
 //! SessionStore::delete          atomic; hands back what it removed, to exactly one caller
 //! ```
 //!
@@ -24,20 +25,21 @@
 //! # Who may know whom
 //!
 //! ```text
-//! main     -> server, config, telemetry, http, healthcheck
-//! server   -> config, telemetry, http, store, session, metrics, rate_limit, task
-//! config   -> the plain settings structs of server, http, store, session
-//! http     -> session, metrics, deadline, rate_limit, task
-//! store    -> session, metrics, deadline, rate_limit
-//! session  -> deadline, rate_limit, task
-//! task     -> rate_limit
-//! metrics  -> session
+//! main      -> server, config, telemetry, http, healthcheck
+//! server    -> config, telemetry, http, store, metrics, session, task, rate_limit
+//! config    -> telemetry, http, store, session: fills their plain settings structs, owns the limits
+//! telemetry -> rate_limit; owns how log lines look
+//! http      -> metrics, session, task, deadline, rate_limit
+//! store     -> metrics, session, deadline, rate_limit
+//! metrics   -> session, for its labels
+//! session   -> task, deadline, rate_limit
+//! task      -> rate_limit
 //! deadline, rate_limit, words, healthcheck -> nothing of ours
-//! telemetry -> how the config says that log lines look, the session's clock, rate_limit
 //! ```
 //!
-//! `http` and `store` never name each other, and only `store::open` knows which backends there
-//! are. `tests/it/modules.rs` keeps the rule.
+//! No arrow leads back, between modules or between the files of one. `http` and `store` never name
+//! each other, and only `store::open` knows which backends there are. `tests/it/modules.rs` keeps
+//! the rule.
 //!
 //! # What always holds
 //!

@@ -23,17 +23,17 @@ static OWING: Mutex<Vec<RateLimit>> = Mutex::new(Vec::new());
 
 /// Decides when something that happens again and again is worth a line.
 #[derive(Clone, Default)]
-pub(crate) struct RateLimit(Arc<Mutex<State>>);
+pub(crate) struct RateLimit(Arc<Mutex<LimitState>>);
 
 #[derive(Default)]
-struct State {
+struct LimitState {
     last_line: Option<Instant>,
     untold: u64,
     /// Writes the line that is still to come.
     owed: Option<Box<dyn FnOnce(u64) + Send>>,
 }
 
-impl State {
+impl LimitState {
     fn is_due(&self) -> bool {
         self.last_line.is_none_or(|last| last.elapsed() >= INTERVAL)
     }

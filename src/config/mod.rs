@@ -11,6 +11,7 @@ mod parse;
 mod validate;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
@@ -20,9 +21,9 @@ pub use flags::{Command, Flags};
 pub use parse::reachable;
 
 use crate::http::CookieSettings;
-use crate::server::Limits;
 use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::StoreConfig;
+use crate::telemetry::LogFormat;
 
 /// A configuration without faults.
 pub struct Config {
@@ -58,13 +59,17 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For a person if stderr is a terminal, JSON otherwise.
-    Auto,
-    /// For a person.
-    Human,
-    /// One JSON object a line.
-    Json,
+/// How many connections there may be, and how long each step of theirs may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections at once, on each listener for itself.
+    pub max_connections: usize,
+    /// From connect or the first byte of a request to the end of its head.
+    pub header_timeout: Duration,
+    /// For reading a body and answering, and again for the client to take the answer.
+    pub request_timeout: Duration,
+    /// Between requests.
+    pub keep_alive_timeout: Duration,
+    /// From the first signal to the exit.
+    pub shutdown_timeout: Duration,
 }

@@ -7,7 +7,7 @@ use tower_cookies::cookie::SameSite;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
-use super::LogFormat;
+use crate::telemetry::LogFormat;
 
 /// A value, or the end of the sentence "--flag: …".
 pub(super) type Parsed<T> = Result<T, String>;

@@ -12,9 +12,8 @@ use tower_cookies::cookie::SameSite;
 
 use super::fault::{Fault, Faults, NUXT};
 use super::parse::{self, Parsed};
-use super::{Config, Flags, names, reachable};
+use super::{Config, Flags, Limits, names, reachable};
 use crate::http::CookieSettings;
-use crate::server::Limits;
 use crate::session::sealed::{Opener, WeakPassword};
 use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::{RedisConfig, RedisUrl, StoreConfig};

@@ -19,15 +19,15 @@ pub(super) async fn get(
     presented: Presented,
 ) -> Result<Response, ApiError> {
     let checked = sessions.check(presented.tokens()).await;
-    let vouched = checked
+    let identity = checked
         .map_err(ApiError::store(Operation::Check))?
         .ok_or(ApiError::NoValidSession)?;
-    let user = HeaderValue::try_from(vouched.user.as_str());
-    let id = HeaderValue::try_from(vouched.id.to_hex().as_str());
+    let user = HeaderValue::try_from(identity.user.as_str());
+    let id = HeaderValue::try_from(identity.id.to_hex());
     // A user or an id is always legal in a header: `User` and `SessionId` see to it.
     let (Ok(user), Ok(id)) = (user, id) else {
         return Err(ApiError::Internal);
     };
-    let identity = [(REMOTE_USER, user), (REMOTE_SESSION, id)];
-    Ok((StatusCode::NO_CONTENT, identity).into_response())
+    let headers = [(REMOTE_USER, user), (REMOTE_SESSION, id)];
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
 }

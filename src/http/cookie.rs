@@ -12,9 +12,8 @@ use axum::http::header::{COOKIE, HeaderMap};
 use axum::http::{HeaderName, HeaderValue};
 use memchr::memchr;
 use smallvec::SmallVec;
-use time::OffsetDateTime;
 use tower_cookies::Cookie;
-use tower_cookies::cookie::SameSite;
+use tower_cookies::cookie::{SameSite, time};
 
 use crate::rate_limit::RateLimit;
 use crate::session::SessionToken;
@@ -60,7 +59,7 @@ impl SessionCookie {
         let seal_header = HeaderName::try_from(seal_header.to_ascii_lowercase())?;
         let mut cookie = with_attributes(&settings, String::new());
         cookie.set_max_age(time::Duration::ZERO);
-        cookie.set_expires(OffsetDateTime::UNIX_EPOCH);
+        cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
         let clearing = HeaderValue::try_from(cookie.to_string())?;
         let seal_header = settings.accepts_seals.then_some(seal_header);
         Ok(Self {

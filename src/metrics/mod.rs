@@ -1,7 +1,7 @@
 //! Metrics: their names, labels and text, for Prometheus to scrape.
 //!
-//! Knows neither HTTP nor stores: those count what happens to them through the handles here. Every label has few possible values, none of them from a request, and every
-//! series that can be foreseen exists from the start, at zero.
+//! Knows neither HTTP nor stores: those count what happens to them through the handles here. Every
+//! label has few possible values, none of them from a request, and every series that can be foreseen exists from the start, at zero.
 
 mod requests;
 mod text;
@@ -19,6 +19,8 @@ use prometheus_client::registry::{Metric, Registry};
 
 use requests::Requests;
 pub use requests::{CANCELLED, CountedRoute};
+
+use crate::session::EndReason;
 
 use crate::session::EndReason;
 

@@ -1,4 +1,4 @@
-//! The accept loop of a listener: takes connections in up to its cap, and closes down in order.
+//! The accept loop of a listener: serves connections up to their limit, and closes down in order.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -13,22 +13,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::connection::{converse, see_off};
+use super::connection::{close_lingering, serve_connection};
 use super::shutdown::Stage;
-use super::{BACKLOG, Limits, Shutdown};
+use super::{BACKLOG, Shutdown};
+use crate::config::Limits;
 use crate::http::{HttpService, Refusal};
 use crate::metrics::{Listener, Metrics, OpenConnection};
 use crate::rate_limit::RateLimit;
 
-/// How long to leave a listener alone that has run out of descriptors or memory.
-const BREATHER: Duration = Duration::from_millis(100);
+/// How long to wait before the next `accept` after one that found no descriptor or no memory.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// How long connections get to leave once the service is over.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long connections get to close once the deadline of the shutdown has passed.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How many clients over the cap are seen off gently at a time. Each holds a descriptor that
-/// `descriptors` has set aside.
-pub(super) const LOBBY: usize = 4;
+/// How many connections over the limit may linger at a time until their client has read the 503.
+/// Each holds a descriptor that `descriptors` has set aside.
+pub(super) const OVERFLOW: usize = 4;
 
 /// Counts a listener's connections.
 #[derive(Clone)]
@@ -64,17 +65,17 @@ pub async fn serve<S>(
 where
     S: HttpService<Incoming>,
 {
-    let mut house = House {
+    let connections = Connections {
         service: Arc::new(service),
         limits,
         counts,
         shutdown: shutdown.clone(),
-        room: Arc::new(Semaphore::new(
+        permits: Arc::new(Semaphore::new(
             limits.max_connections.min(Semaphore::MAX_PERMITS),
         )),
-        lobby: Arc::new(Semaphore::new(LOBBY)),
+        overflow: Arc::new(Semaphore::new(OVERFLOW)),
         cut: Arc::default(),
-        full: RateLimit::default(),
+        over_limit: RateLimit::default(),
     };
     let out_of_descriptors = RateLimit::default();
     loop {
@@ -83,68 +84,69 @@ where
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => house.take_in(stream, peer),
+            Ok((stream, peer)) => connections.admit(stream, peer),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 out_of_descriptors.note(|| {
                     move |times| tracing::error!(times, "cannot accept connections: {error}")
                 });
-                tokio::time::sleep(BREATHER).await;
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
-    if let Err(error) = house.take_in_whoever_knocks(listener) {
+    if let Err(error) = connections.drain_accept_queue(listener) {
         tracing::warn!("the accept queue was not drained: {error}");
     }
 
     let everyone = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
-    let mut all_left = pin!(house.room.acquire_many(everyone));
+    let mut all_closed = pin!(connections.permits.acquire_many(everyone));
     tokio::select! {
-        _ = all_left.as_mut() => {}
+        _ = all_closed.as_mut() => {}
         () = shutdown.reached(Stage::Over) => {
-            // The connections see it too, leave at once, and say whether a request was cut.
-            let _ = timeout(LAST_WORDS, all_left).await;
+            // The connections see it too, close at once, and say whether a request was cut.
+            let _ = timeout(CLOSE_TIMEOUT, all_closed).await;
         }
     }
-    house.cut.load(Ordering::SeqCst)
+    connections.cut.load(Ordering::SeqCst)
 }
 
-/// Where a listener's connections live.
-struct House<S> {
+/// A listener's connections, and what each of them needs.
+struct Connections<S> {
     service: Arc<S>,
     limits: Limits,
     counts: ConnectionCounts,
     shutdown: Shutdown,
-    room: Arc<Semaphore>,
-    lobby: Arc<Semaphore>,
+    /// One for each connection within the limit.
+    permits: Arc<Semaphore>,
+    overflow: Arc<Semaphore>,
     cut: Arc<AtomicUsize>,
-    full: RateLimit,
+    over_limit: RateLimit,
 }
 
-impl<S: HttpService<Incoming>> House<S> {
-    fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            return self.turn_away(stream);
+impl<S: HttpService<Incoming>> Connections<S> {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            return self.refuse(stream);
         };
         let service = Arc::clone(&self.service);
         let peer = peer.ip().to_canonical();
         let (limits, shutdown) = (self.limits, self.shutdown.clone());
         let cut = Arc::clone(&self.cut);
         let counted = self.counts.opened();
-        // Made inside: a future that is moved into another takes its room twice.
+        // Made inside: a future that is moved into another takes its size twice.
         tokio::spawn(async move {
-            if converse(stream, peer, service, limits, shutdown).await {
+            if serve_connection(stream, peer, service, limits, shutdown).await {
                 cut.fetch_add(1, Ordering::SeqCst);
             }
-            drop((place, counted));
+            drop((permit, counted));
         });
     }
 
-    /// Says no at once instead of leaving the client in a queue.
-    fn turn_away(&mut self, stream: TcpStream) {
+    /// Answers 503 at once instead of leaving the client in a queue.
+    fn refuse(&self, stream: TcpStream) {
         self.counts.refused();
         let most = self.limits.max_connections;
-        self.full.note(|| {
+        self.over_limit.note(|| {
             move |times| {
                 tracing::warn!(
                     times,
@@ -152,35 +154,35 @@ impl<S: HttpService<Incoming>> House<S> {
                 );
             }
         });
-        // Past tokio, which does not know yet that a fresh connection takes a few bytes. If it
-        // does not, closing says no as well.
+        // Past tokio, which does not know yet that a new connection can be written to. If it
+        // cannot, closing it has to do.
         let answer = Refusal::of(StatusCode::SERVICE_UNAVAILABLE).into_bytes();
         let _ = socket2::SockRef::from(&stream).send(&answer);
-        if let Ok(seat) = Arc::clone(&self.lobby).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&self.overflow).try_acquire_owned() {
             tokio::spawn(async move {
-                see_off(stream).await;
-                drop(seat);
+                close_lingering(stream).await;
+                drop(permit);
             });
         }
     }
 
-    /// Whoever has connected already is still served. Asks the system and not tokio, which hears
-    /// of a connection only at its next look.
-    fn take_in_whoever_knocks(&mut self, listener: TcpListener) -> io::Result<()> {
+    /// Serves the clients that have connected already. Asks the system and not tokio, which learns
+    /// of a connection only when it polls next.
+    fn drain_accept_queue(&self, listener: TcpListener) -> io::Result<()> {
         let listener = listener.into_std()?;
-        for accepted in waiting(|| listener.accept()) {
+        for accepted in queued(|| listener.accept()) {
             let (stream, peer) = accepted?;
             stream.set_nonblocking(true)?;
-            self.take_in(TcpStream::from_std(stream)?, peer);
+            self.admit(TcpStream::from_std(stream)?, peer);
         }
         Ok(())
     }
 }
 
-/// Those who wait to be accepted, and no more than can have waited when it begins: clients that
-/// keep coming are not to keep a listener from closing.
-fn waiting<T>(mut accept: impl FnMut() -> io::Result<T>) -> impl Iterator<Item = io::Result<T>> {
-    // The system lets one more wait than it was asked to.
+/// The connections in the accept queue, and no more than fit into it: clients that keep coming
+/// must not keep a listener from closing.
+fn queued<T>(mut accept: impl FnMut() -> io::Result<T>) -> impl Iterator<Item = io::Result<T>> {
+    // The system queues one more than it was asked to.
     let at_most = (0..=BACKLOG).map(move |_| accept());
     at_most
         .take_while(
@@ -203,20 +205,20 @@ mod tests {
 
     #[test]
     fn clients_that_keep_coming_are_not_waited_for() {
-        let everyone = waiting(|| Ok(()));
+        let everyone = queued(|| Ok(()));
         assert_eq!(everyone.count(), BACKLOG as usize + 1);
-        let aborted = waiting::<()>(|| Err(ErrorKind::ConnectionAborted.into()));
+        let aborted = queued::<()>(|| Err(ErrorKind::ConnectionAborted.into()));
         assert_eq!(aborted.count(), 0);
     }
 
     #[test]
-    fn who_comes_after_the_last_who_waited_is_too_late() {
+    fn who_connects_after_the_queue_was_empty_is_too_late() {
         let mut answers = [Ok(1), Err(ErrorKind::ConnectionReset.into()), Ok(2)]
             .into_iter()
             .chain([Err(ErrorKind::WouldBlock.into()), Ok(3)]);
-        let taken_in: Vec<_> = waiting(|| answers.next().unwrap_or(Ok(4)))
+        let admitted: Vec<_> = queued(|| answers.next().unwrap_or(Ok(4)))
             .map_while(Result::ok)
             .collect();
-        assert_eq!(taken_in, [1, 2]);
+        assert_eq!(admitted, [1, 2]);
     }
 }

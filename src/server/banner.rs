@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path;
 
-use crate::config::{Config, LogFormat, reachable};
+use crate::config::{Config, reachable};
+use crate::telemetry::LogFormat;
 
 /// Shows it if a person looks at stderr: it is a terminal, and nobody asked for JSON on it.
 pub(super) fn show(config: &Config, public: SocketAddr, admin: SocketAddr) {

@@ -15,9 +15,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::shutdown::Stage;
+use super::shutdown::{Shutdown, Stage};
 use super::watch::{Phase, REST_AFTER, Watch, Watched};
-use super::{Limits, Shutdown};
+use crate::config::Limits;
 use crate::http::HttpService;
 
 /// Largest head of a request, and so the most that a connection buffers, in bytes.
@@ -26,29 +26,29 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 
-/// A connection is first looked at this long after its first request has begun to come in, and
-/// then at intervals twice as long each time: most have said all they will for now by then, and
-/// those that have not are busy ones, which should not be looked at often.
+/// When the deadline of a connection is first looked at, counted from the beginning of its first
+/// request; after that at intervals twice as long each time. Most connections are idle by then,
+/// and those that are not are busy, and should not be interrupted often.
 const FIRST_LOOK: Duration = REST_AFTER;
 
-/// How long a client may go on talking after our last word.
+/// How long a client may go on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why hyper was taken off a connection.
 enum End {
-    /// All has been said.
-    Said,
-    /// Nothing is being said; there may be more later. With what came of the next request in one
-    /// breath with the last.
+    /// The connection is closed.
+    Closed,
+    /// It is idle and stays open. With the bytes of the next request that hyper has read along with
+    /// the last one.
     Idle(Bytes),
     /// A deadline passed.
-    Late,
-    /// The service's own end cut a request short.
+    TimedOut,
+    /// The end of the service cut a request short.
     Cut,
 }
 
 /// Serves one connection. Answers whether it was cut while a request was being answered.
-pub(super) async fn converse<S>(
+pub(super) async fn serve_connection<S>(
     mut stream: TcpStream,
     peer: IpAddr,
     service: Arc<S>,
@@ -82,24 +82,24 @@ where
         )
         .await
         {
-            End::Said => {
+            End::Closed => {
                 tokio::select! {
-                    () = see_off(stream) => {}
+                    () = close_lingering(stream) => {}
                     () = shutdown.reached(Stage::Over) => {}
                 }
                 return false;
             }
             End::Idle(head) => left_over = head,
-            End::Late => return false,
+            End::TimedOut => return false,
             End::Cut => return true,
         }
     }
 }
 
-/// Lets hyper serve the connection for as long as something is being said.
+/// Lets hyper serve the connection until it is idle or ends.
 ///
-/// hyper holds two buffers of 8 KiB for a connection, so one that falls silent is taken out of
-/// its hands, and rests without. What hyper has read and not used goes along: it begins a head.
+/// hyper holds two buffers of 8 KiB for a connection, so an idle one is taken from it and kept
+/// without. What hyper has read and not used is kept too: it is the beginning of a head.
 async fn serve_requests<S>(
     stream: &mut Watched<'_>,
     peer: IpAddr,
@@ -115,7 +115,7 @@ where
         let is_pipelined = watch.enter_request();
         async move {
             if is_pipelined {
-                // Who asks much at once lets the others go first.
+                // Other connections go first, so that pipelining gives a client no advantage.
                 tokio::task::yield_now().await;
             }
             let answer = service.answer(request, peer).await;
@@ -124,7 +124,7 @@ where
         }
     };
     let mut connection = http1::Builder::new()
-        // A client that has said all it will say still gets its answer.
+        // A client that has closed its side still gets its answer.
         .half_close(true)
         // Answers are small: copied together they leave in one piece, which costs the system less
         // than gathering two.
@@ -146,13 +146,13 @@ where
         tokio::select! {
             biased;
             // How a connection ends is the client's business; errors here are not ours to log.
-            _ = &mut connection => return End::Said,
+            _ = &mut connection => return End::Closed,
             () = next_look.as_mut() => {}
             () = shutdown.reached(awaited) => {
                 if awaited == Stage::Over {
                     return match watch.phase() {
                         Phase::Request | Phase::Answer => End::Cut,
-                        Phase::Silent | Phase::Head | Phase::Idle => End::Late,
+                        Phase::Silent | Phase::Head | Phase::Idle => End::TimedOut,
                     };
                 }
                 awaited = Stage::Over;
@@ -164,7 +164,7 @@ where
         let now = Instant::now();
         if deadline <= now {
             if watch.phase() != Phase::Idle || is_closing {
-                return End::Late;
+                return End::TimedOut;
             }
             let left_over = connection.into_parts().read_buf;
             if !left_over.is_empty() {
@@ -177,14 +177,14 @@ where
     }
 }
 
-/// Closes so that the client gets to read our last word: if it is still sending (a body that
-/// nobody reads, say), closing at once would reset the connection and the answer with it.
-pub(super) async fn see_off(stream: TcpStream) {
+/// A lingering close: closing at once would reset the connection of a client that is still sending
+/// (a body that nobody reads, say), and the answer would be lost with it.
+pub(super) async fn close_lingering(stream: TcpStream) {
     // hyper has done so already, unless it gave up.
     let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
-    let hear_out = async { while stream.readable().await.is_ok() && discard(&stream) {} };
-    // Whoever still talks then is cut off.
-    let _ = timeout(LINGER, hear_out).await;
+    let drained = async { while stream.readable().await.is_ok() && discard(&stream) {} };
+    // A client that still sends then is cut off.
+    let _ = timeout(LINGER, drained).await;
 }
 
 /// Throws away what has come in; says whether more may come.

@@ -3,10 +3,10 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::accept::LOBBY;
+use super::accept::OVERFLOW;
 
-/// Standard streams, event queues, listeners, what the store opens, and both listeners' lobbies.
-const FOR_THE_SERVICE: usize = 16 + 2 * LOBBY;
+/// Standard streams, event queues, listeners, what the store opens, and both listeners' overflow.
+const FOR_THE_SERVICE: usize = 16 + 2 * OVERFLOW;
 
 /// How many connections each listener may hold.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 pub use accept::{ConnectionCounts, serve};
 pub use shutdown::Shutdown;
 
-use crate::config::{Config, reachable, variable_of};
+use crate::config::{Config, Limits, reachable, variable_of};
 use crate::http::{self, App, Draining, SessionCookie};
 use crate::metrics::{Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
@@ -40,21 +40,6 @@ const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 /// How long between two steps of the sweep for sessions that are over; a round of a store's
 /// steps takes about a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
-
-/// What a connection and a request may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Most connections at once, on each listener for itself.
-    pub max_connections: usize,
-    /// From connect or the first byte of a request to the end of its head.
-    pub header_timeout: Duration,
-    /// For reading a body and answering, and again for the client to take the answer.
-    pub request_timeout: Duration,
-    /// Between requests.
-    pub keep_alive_timeout: Duration,
-    /// From the first signal to the exit.
-    pub shutdown_timeout: Duration,
-}
 
 /// Why the service could not start, or not end in order.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +149,6 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         counts(Listener::Public),
         shutdown.clone(),
     );
-    // Whoever asks for readiness or metrics is answered until the public side is empty.
     let (is_empty, emptied) = oneshot::channel::<()>();
     let public = async move {
         let cut = public.await;
@@ -192,10 +176,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let closed = tokio::time::timeout_at(shutdown.deadline(), closing).await;
     teller.abort();
     rate_limit::tell_now();
-    shutdown.farewell(public + admin);
+    shutdown.log_end(public + admin);
     telemetry::flush_until(shutdown.deadline().into_std());
     closed.unwrap_or_else(|_late| {
-        // Whoever let go of the store last would wait for a disk that does not answer.
+        // Dropping the store would wait for a disk that does not answer.
         std::mem::forget(sessions);
         Err(StoreError::timed_out())
     })?;
@@ -266,7 +250,7 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
              the /admin routes on"
         );
     }
-    // It goes to stderr by itself, and belongs below.
+    // The banner is written to stderr directly, and comes after the log's first lines.
     telemetry::flush();
     banner::show(config, public, admin);
 }

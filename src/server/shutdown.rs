@@ -1,9 +1,9 @@
 //! The end, in the order that loses no request.
 //!
-//! Readiness goes first and every answer from then on closes its connection; each listener takes
-//! in what has been knocking already and closes; clients and proxies get a moment to hear of it;
-//! then idle connections are closed and busy ones finish, up to a hard deadline. A second signal
-//! ends the process at once, unless it is the first once more.
+//! Readiness is denied and every answer from then on closes its connection; each listener accepts
+//! what is in its queue and closes; clients and proxies get half a second to notice; then idle
+//! connections are closed and busy ones finish, up to a hard deadline. A second signal ends the
+//! process at once, unless it is the first one sent twice.
 
 use std::fs;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use crate::http::Draining;
 use crate::rate_limit;
 use crate::telemetry;
 
-/// How long clients and proxies get to hear that their connections will close.
+/// How long clients and proxies get to notice that their connections will close.
 const NOTICE: Duration = Duration::from_millis(500);
 
 /// What is left of the deadline for taking the rest of the process down.
@@ -63,8 +63,8 @@ pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send 
     })
 }
 
-/// Whether two signals say the same. A session that closes sends SIGHUP along with SIGTERM; SIGINT
-/// comes from a person.
+/// Whether two signals ask for the same. A session that closes sends SIGHUP along with SIGTERM;
+/// SIGINT comes from a person.
 fn is_same(first: &str, second: &str) -> bool {
     (first == "SIGINT") == (second == "SIGINT")
 }
@@ -83,7 +83,7 @@ fn hangup_is_ignored() -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Serving,
-    /// Listeners take in who is knocking and close.
+    /// Listeners drain their accept queues and close.
     Draining,
     /// Idle connections close, busy ones finish.
     Closing,
@@ -134,8 +134,8 @@ impl Shutdown {
         let _ = self.stage.wait_for(|now| *now >= stage).await;
     }
 
-    /// The end of what is still needed while something else comes to its own, such as answers
-    /// about readiness: it begins when `first` is done, and is over by the same deadline.
+    /// A shutdown that begins when `first` is done and has the same deadline: for the admin
+    /// listener, which answers for readiness and metrics until the public side is empty.
     pub(super) fn after<F>(&self, first: F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -163,7 +163,7 @@ impl Shutdown {
     }
 
     /// The last line: how long it took, and how many requests went unanswered.
-    pub(super) fn farewell(&self, cut: usize) {
+    pub(super) fn log_end(&self, cut: usize) {
         let took = self.began.get().map(Instant::elapsed).unwrap_or_default();
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if cut == 0 {

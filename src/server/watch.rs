@@ -1,7 +1,7 @@
 //! What a connection is doing and since when, and the stream that notices it.
 //!
 //! hyper has one timer for a request's head, which also runs between requests; a proxy's idle
-//! connections deserve another limit than a client that dribbles its head. So the stream notes
+//! connection needs another limit than a client that sends its head slowly. So the stream notes
 //! when bytes come and when answers have gone, the service notes when a request begins and is
 //! answered, and one timer per connection looks at the notes. Per request that is a few loads of
 //! the clock, and no timer is ever moved.
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::Limits;
+use crate::config::Limits;
 use crate::http::Refusal;
 
 /// What a connection is doing.
@@ -40,7 +40,7 @@ pub(super) enum Phase {
     Idle = 4,
 }
 
-/// How long after an answer a connection is put to rest.
+/// How long after an answer an idle connection is taken from hyper.
 pub(super) const REST_AFTER: Duration = Duration::from_millis(20);
 
 /// While shutting down, a head that has begun gets this long.
@@ -57,7 +57,7 @@ pub(super) struct Watch {
     began_millis: u64,
     /// Milliseconds since `began`, and in the low three bits the phase.
     now: AtomicU64,
-    /// A request has begun since something came in: the next came in one breath with it.
+    /// A request has begun since something was read: if another begins now, it is pipelined.
     is_pipelined: AtomicBool,
 }
 
@@ -77,16 +77,15 @@ impl Watch {
         self.now.store(now, Ordering::Relaxed);
     }
 
-    /// Something came in.
-    fn hear(&self) {
+    /// Something was read.
+    fn note_read(&self) {
         self.is_pipelined.store(false, Ordering::Relaxed);
         if matches!(self.phase(), Phase::Silent | Phase::Idle) {
             self.enter(Phase::Head);
         }
     }
 
-    /// The head of a request is complete. Answers whether it came in one breath with the one
-    /// before it.
+    /// The head of a request is complete. Answers whether it was read along with the one before it.
     pub(super) fn enter_request(&self) -> bool {
         self.enter(Phase::Request);
         self.is_pipelined.swap(true, Ordering::Relaxed)
@@ -120,7 +119,7 @@ impl Watch {
             Phase::Silent | Phase::Idle if closing => Duration::ZERO,
             Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
             Phase::Silent | Phase::Head => limits.header_timeout,
-            // Not the end of an idle connection, but of hyper's care for it.
+            // When an idle connection is taken from hyper, not when it is closed.
             Phase::Idle => REST_AFTER.min(limits.keep_alive_timeout),
             Phase::Request => limits.request_timeout + GRACE,
             Phase::Answer => limits.request_timeout,
@@ -128,8 +127,8 @@ impl Watch {
         self.since() + most
     }
 
-    /// When a connection at rest has rested too long: one that has never said anything is as late
-    /// as one that dribbles its head.
+    /// When a connection that hyper does not hold is to be closed: one that has never sent
+    /// anything has as long as one that is sending its head.
     pub(super) fn latest(&self, limits: &Limits) -> Instant {
         self.since()
             + match self.phase() {
@@ -164,24 +163,24 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// Writes `said` if it is a refusal that hyper makes without asking the service: an error
-    /// status and no body, which is completed here. It is the connection's last word, so what
-    /// does not fit a buffer at once is not worth a wait.
+    /// Writes `answer` if it is a refusal that hyper makes without asking the service: an error
+    /// status and no body, which is completed here. The connection closes after it, so what does
+    /// not fit the system's buffer at once is not waited for.
     fn poll_refuse(
         &mut self,
         cx: &mut Context<'_>,
-        said: &[u8],
+        answer: &[u8],
     ) -> Option<Poll<io::Result<usize>>> {
         if matches!(self.watch.phase(), Phase::Request | Phase::Answer) {
             return None;
         }
-        let Some(refusal) = Refusal::completing(said) else {
+        let Some(refusal) = Refusal::completing(answer) else {
             // An answer that goes out in pieces.
             self.watch.enter(Phase::Answer);
             return None;
         };
         let written = Pin::new(&mut *self.stream).poll_write(cx, &refusal);
-        Some(written.map_ok(|_| said.len()))
+        Some(written.map_ok(|_| answer.len()))
     }
 }
 
@@ -199,7 +198,7 @@ impl AsyncRead for Watched<'_> {
         let before = buf.filled().len();
         let read = Pin::new(&mut *self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.watch.hear();
+            self.watch.note_read();
         }
         read
     }

@@ -44,10 +44,9 @@ impl Audit {
 
     /// A session was ended.
     pub(super) fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
-        let session = session.to_hex();
         let user = user.map(User::as_str).unwrap_or_default();
         let reason = why.word();
-        tracing::info!(session = session.as_str(), user, reason, "session ended");
+        tracing::info!(%session, user, reason, "session ended");
         (self.observer)(SessionEvent::Ended(why));
     }
 

@@ -1,9 +1,9 @@
 //! What a presented value is worth before any store is asked: it may name a session of ours, or
-//! be a sealed session, or be nothing.
+//! be a sealed session, or neither.
 
 use std::time::Duration;
 
-use super::sealed::{Content, Opener, Rejected, SEAL_PREFIX};
+use super::sealed::{Content, Opener, SEAL_PREFIX, SealError};
 use super::{CLOCK_SKEW, Moment, SealedSession, SessionId, SessionToken, Timestamp};
 use crate::rate_limit::RateLimit;
 
@@ -23,16 +23,13 @@ pub(super) enum Credential {
     Sealed(SealedSession),
     /// A seal that opens, dated further ahead than clocks differ, or over by only one of our two
     /// clocks: no session now, but one that can be revoked before it begins, or lives again.
-    Early(SealedSession),
-    /// A seal that opens, for a session that is over. The web app, which asks no more than that
-    /// it opens, would take it.
-    Over,
-    /// A seal that opens, but tells of no session that could be looked up or revoked. The web app
-    /// may take it for one.
-    Malformed,
+    NotYetValid(SealedSession),
+    /// A seal that opens, for a session that is over, or for none that could be looked up or
+    /// revoked. The web app, which asks little more than that it opens, may take it.
+    Rejected,
     /// What has the shape of neither a token nor a seal, a seal that does not open, or one in which
     /// nobody is logged in.
-    Nothing,
+    Unrecognized,
 }
 
 impl Credential {
@@ -46,7 +43,7 @@ impl Credential {
         match seals.filter(|_| token.expose().starts_with(SEAL_PREFIX)) {
             Some(seals) => seals.judge(token.expose(), at, ttl),
             None if token.is_one_of_ours() => Self::Issued(SessionId::of(token)),
-            None => Self::Nothing,
+            None => Self::Unrecognized,
         }
     }
 }
@@ -67,15 +64,15 @@ impl Seals {
         let open = |now: Timestamp| self.opener.open(seal, now.as_millis());
         let payload = match open(at.earliest()) {
             Ok(payload) => payload,
-            Err(rejected) => {
-                self.warn_of(rejected);
-                return Credential::Nothing;
+            Err(error) => {
+                self.warn_of(error);
+                return Credential::Unrecognized;
             }
         };
         let claims = match payload.session(&self.subject_pointer) {
             Content::Session(claims) => claims,
-            Content::Anonymous => return Credential::Nothing,
-            Content::Malformed => return Credential::Malformed,
+            Content::Anonymous => return Credential::Unrecognized,
+            Content::Malformed => return Credential::Rejected,
         };
         let created_at = Timestamp::from_millis(claims.created_at_ms);
         let expires_at = created_at.plus(ttl);
@@ -86,12 +83,12 @@ impl Seals {
             expires_at,
         };
         if at.is_past(expires_at) {
-            Credential::Over
+            Credential::Rejected
         } else if created_at > at.now.plus(CLOCK_SKEW)
             || expires_at <= at.now
             || (at.ahead_by > 0 && open(at.now).is_err())
         {
-            Credential::Early(session)
+            Credential::NotYetValid(session)
         } else {
             Credential::Sealed(session)
         }
@@ -99,8 +96,8 @@ impl Seals {
 
     /// One forged seal is nothing to report, but that the passwords of two services differ is seen
     /// nowhere else: to clients it looks like sessions that were over already.
-    fn warn_of(&self, rejected: Rejected) {
-        if rejected != Rejected::NotOurs {
+    fn warn_of(&self, error: SealError) {
+        if error != SealError::NotOurs {
             return;
         }
         self.not_ours.note(|| {

@@ -60,9 +60,9 @@ pub enum IssueError {
     Random(#[from] getrandom::Error),
 }
 
-/// The session that vouches for a request, and whose it is.
+/// Whose a request is, and by which session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vouched {
+pub struct Identity {
     /// The session's public name.
     pub id: SessionId,
     /// Its user.
@@ -71,12 +71,13 @@ pub struct Vouched {
 
 /// What the store says of one presented value.
 enum Verdict {
-    Live(Vouched),
+    Live(Identity),
     /// No session of ours, and nothing the web app behind us would take for one.
     Unknown,
     /// A sealed session that is over, was revoked, has no user to name or cannot be told apart from
-    /// others. The web app would still take it, so no other value may vouch for the request that presents it.
-    Barred,
+    /// others. The web app would still take it, so no other value
+    /// may identify the request that presents it.
+    Rejected,
 }
 
 /// Issues, checks and revokes sessions. Shared by all requests.
@@ -87,7 +88,7 @@ pub struct SessionManager {
     timeouts: Timeouts,
     seals: Option<Seals>,
     audit: Audit,
-    room_for_logouts: Arc<Semaphore>,
+    unfinished_logouts: Arc<Semaphore>,
 }
 
 impl SessionManager {
@@ -104,7 +105,7 @@ impl SessionManager {
             },
             seals: None,
             audit: Audit::new(Box::new(|_| {})),
-            room_for_logouts: Arc::new(Semaphore::new(UNFINISHED_LOGOUTS)),
+            unfinished_logouts: Arc::new(Semaphore::new(UNFINISHED_LOGOUTS)),
         }
     }
 
@@ -173,34 +174,34 @@ impl SessionManager {
         }
     }
 
-    /// The session that vouches for a request presenting `tokens`: the first live one, provided
+    /// Whose a request is that presents `tokens`: the identity of the first live one, provided
     /// that all live ones belong to one user and no sealed one is over. Using a session keeps it
     /// from idling out.
-    pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Vouched>, StoreError> {
+    pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Identity>, StoreError> {
         let at = self.moment();
         let deadline = Deadline::after(self.timeouts.request);
         if let [only] = tokens {
             let verdict = self.judge(self.credential(only, at), at, &deadline).await?;
             return Ok(match verdict {
-                Verdict::Live(vouched) => Some(vouched),
-                Verdict::Unknown | Verdict::Barred => None,
+                Verdict::Live(identity) => Some(identity),
+                Verdict::Unknown | Verdict::Rejected => None,
             });
         }
         let credentials = self.credentials(tokens, at);
         let verdicts = stream::iter(credentials).map(|one| self.judge(one, at, &deadline));
         let mut verdicts = pin!(verdicts.buffered(CALLS_AT_ONCE));
-        let mut vouched: Option<Vouched> = None;
+        let mut identity: Option<Identity> = None;
         while let Some(verdict) = verdicts.next().await {
-            match (verdict?, &vouched) {
+            match (verdict?, &identity) {
                 (Verdict::Unknown, _) => {}
-                (Verdict::Live(live), None) => vouched = Some(live),
+                (Verdict::Live(live), None) => identity = Some(live),
                 (Verdict::Live(live), Some(first)) if live.user == first.user => {}
-                (Verdict::Live(_) | Verdict::Barred, _) => return Ok(None),
+                (Verdict::Live(_) | Verdict::Rejected, _) => return Ok(None),
             }
             // A store in memory never has it wait, and others want their turn.
             yield_now().await;
         }
-        Ok(vouched)
+        Ok(identity)
     }
 
     async fn judge(
@@ -211,20 +212,20 @@ impl SessionManager {
     ) -> Result<Verdict, StoreError> {
         Ok(match credential {
             Credential::Issued(id) => match self.use_one(&id, at, deadline).await? {
-                Some(Session { id, user, .. }) => Verdict::Live(Vouched { id, user }),
+                Some(Session { id, user, .. }) => Verdict::Live(Identity { id, user }),
                 None => Verdict::Unknown,
             },
             Credential::Sealed(sealed) => match sealed.user.clone() {
                 Some(user) if !self.is_revoked(&sealed, at, deadline).await? => {
-                    Verdict::Live(Vouched {
+                    Verdict::Live(Identity {
                         id: sealed.id,
                         user,
                     })
                 }
-                _ => Verdict::Barred,
+                _ => Verdict::Rejected,
             },
-            Credential::Early(_) | Credential::Over | Credential::Malformed => Verdict::Barred,
-            Credential::Nothing => Verdict::Unknown,
+            Credential::NotYetValid(_) | Credential::Rejected => Verdict::Rejected,
+            Credential::Unrecognized => Verdict::Unknown,
         })
     }
 
@@ -279,11 +280,11 @@ impl SessionManager {
             [only] => return self.end(self.credential(only, at), at).await,
             _ => {}
         }
-        let room = Arc::clone(&self.room_for_logouts).try_acquire_owned();
-        let room = room.map_err(|_| StoreError::overloaded())?;
+        let permit = Arc::clone(&self.unfinished_logouts).try_acquire_owned();
+        let permit = permit.map_err(|_| StoreError::overloaded())?;
         let sessions = Arc::clone(self);
         let all = async move {
-            let _room = room;
+            let _permit = permit;
             sessions.end_all(tokens.as_ref(), at).await
         };
         in_time(within(self.timeouts.request, pin!(to_the_end(all, told))).await)
@@ -311,18 +312,18 @@ impl SessionManager {
             Credential::Issued(id) => self.end_issued(id, at, EndReason::Logout).await,
             Credential::Sealed(sealed) => self.end_sealed(sealed, at, true).await,
             // It ends nothing that was live, and must not begin.
-            Credential::Early(sealed) => self.end_sealed(sealed, at, false).await,
-            Credential::Over | Credential::Malformed | Credential::Nothing => Ok(false),
+            Credential::NotYetValid(sealed) => self.end_sealed(sealed, at, false).await,
+            Credential::Rejected | Credential::Unrecognized => Ok(false),
         }
     }
 
-    /// What the presented values are, in their order, equal ones once. Those that are nothing are
-    /// left out before anything is kept of them: a head has room for hundreds.
+    /// What the presented values are, in their order, equal ones once. Unrecognized ones are left
+    /// out before anything is kept of them: a head can hold hundreds.
     fn credentials(&self, tokens: &[SessionToken], at: Moment) -> impl Iterator<Item = Credential> {
         let mut seen = HashSet::new();
         tokens.iter().filter_map(move |token| {
             let credential = self.credential(token, at);
-            let is_new = credential != Credential::Nothing && seen.insert(token.expose());
+            let is_new = credential != Credential::Unrecognized && seen.insert(token.expose());
             is_new.then_some(credential)
         })
     }

@@ -1,7 +1,6 @@
 //! The domain: tokens, sessions, their lifetimes and the contract of a store.
 //!
-//! Knows neither HTTP nor any particular store nor the configuration, and depends on nothing
-//! else of this crate.
+//! Knows neither HTTP nor any particular store nor the configuration.
 
 mod audit;
 mod clock;
@@ -17,13 +16,13 @@ mod token;
 mod watched_clock;
 
 pub use audit::{EndReason, Observer, SessionEvent};
-pub use clock::{CLOCK_SKEW, Clock, ManualClock, Reading, SystemClock, Timestamp};
+pub use clock::{CLOCK_SKEW, Clock, Reading, SystemClock, Timestamp};
 pub use credential::Seals;
 pub use error_class::{CommonClass, ErrorClass};
 pub use list::SessionList;
-pub use manager::{IssueError, Lifetimes, SessionManager, Timeouts, Vouched};
+pub use manager::{Identity, IssueError, Lifetimes, SessionManager, Timeouts};
 pub use not_before::NotBefore;
 pub use record::{InvalidUser, Moment, SealedSession, Session, User};
 pub use store::{Ended, SessionStore, StoreError, StoreErrorKind};
-pub use token::{HexId, InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken, put_hex};
+pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};
 pub use watched_clock::WatchedClock;

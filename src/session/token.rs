@@ -110,48 +110,15 @@ impl SessionId {
 
     /// As it is written.
     #[must_use]
-    pub fn to_hex(&self) -> HexId {
-        let mut digits = [0; 64];
-        put_hex(&mut digits, &self.0);
-        HexId(digits)
+    pub fn to_hex(&self) -> String {
+        base16ct::lower::encode_string(&self.0)
     }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_hex().as_str())
+        f.write_str(&self.to_hex())
     }
-}
-
-/// The 64 digits of a [`SessionId`], for where a text is wanted and no `Display`.
-#[derive(Clone, Copy, Debug)]
-pub struct HexId([u8; 64]);
-
-impl HexId {
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// Writes `bytes` as lower-case hex digits, two each; by hand, since every request pays for it.
-pub fn put_hex(digits: &mut [u8], bytes: &[u8]) {
-    const PAIRS: [[u8; 2]; 256] = hex_pairs();
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&PAIRS[usize::from(*byte)]);
-    }
-}
-
-const fn hex_pairs() -> [[u8; 2]; 256] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 0xF]];
-        byte += 1;
-    }
-    pairs
 }
 
 impl fmt::Debug for SessionId {
@@ -169,20 +136,11 @@ impl FromStr for SessionId {
     type Err = InvalidSessionId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hex: &[u8; 64] = text.as_bytes().try_into().map_err(|_| InvalidSessionId)?;
         let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        match base16ct::lower::decode(text, &mut digest) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Self(digest)),
+            _ => Err(InvalidSessionId),
         }
-        Ok(Self(digest))
-    }
-}
-
-const fn nibble(digit: u8) -> Result<u8, InvalidSessionId> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(InvalidSessionId),
     }
 }
 
@@ -245,6 +203,8 @@ mod tests {
         assert_eq!(SessionId::of(&token).to_string(), hex);
         assert_eq!(hex.parse::<SessionId>().unwrap(), SessionId::of(&token));
         assert!(hex.to_uppercase().parse::<SessionId>().is_err());
-        assert!(hex[1..].parse::<SessionId>().is_err());
+        for bad in [&hex[1..], &hex[2..], &format!("{hex}00"), ""] {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
+        }
     }
 }

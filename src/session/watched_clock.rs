@@ -26,7 +26,7 @@ const BELIEVED_AFTER: i64 = 60 * 60 * 1_000;
 
 /// The wall clock, and by how much it is ahead of the steady one.
 pub struct WatchedClock {
-    watch: Watch,
+    steady: SteadyClock,
     line: RateLimit,
 }
 
@@ -35,7 +35,7 @@ impl WatchedClock {
     #[must_use]
     pub fn start() -> Self {
         Self {
-            watch: Watch::from(SystemClock.now(), since_boot()),
+            steady: SteadyClock::from(SystemClock.now(), since_boot()),
             line: RateLimit::default(),
         }
     }
@@ -69,11 +69,11 @@ impl Clock for WatchedClock {
     fn read(&self) -> Reading {
         let mut now = SystemClock.now();
         let mut up = since_boot();
-        if !self.watch.agrees(now, up) {
+        if !self.steady.agrees(now, up) {
             // Perhaps this thread had to wait in between. Hardly twice.
             (now, up) = (SystemClock.now(), since_boot());
         }
-        let (ahead_by, change) = self.watch.see(now, up);
+        let (ahead_by, change) = self.steady.see(now, up);
         if let Some(change) = change {
             self.tell(change, ahead_by);
         }
@@ -100,10 +100,10 @@ enum Change {
     Believed,
 }
 
-/// The rule, which reads no clock. Shared by all threads without a lock: should two see a change at
-/// once, the next reading puts right what they made of it.
+/// The steady clock beside the wall clock, by readings it is given. Shared by all threads without
+/// a lock: should two see a change at once, the next reading puts right what they made of it.
 #[derive(Debug)]
-struct Watch {
+struct SteadyClock {
     /// What the steady clock shows more than the time since boot.
     offset: AtomicI64,
     /// The time since boot at which the clocks were first seen to disagree, or [`AGREEING`].
@@ -112,7 +112,7 @@ struct Watch {
 
 const AGREEING: i64 = i64::MIN;
 
-impl Watch {
+impl SteadyClock {
     const fn from(wall: Timestamp, up: i64) -> Self {
         Self {
             offset: AtomicI64::new(wall.as_millis() - up),
@@ -160,56 +160,56 @@ mod tests {
     const DAY: i64 = 24 * HOUR;
     const START: i64 = 1_795_500_000_000;
 
-    fn watch() -> Watch {
-        Watch::from(Timestamp::from_millis(START), 5 * HOUR)
+    fn clock() -> SteadyClock {
+        SteadyClock::from(Timestamp::from_millis(START), 5 * HOUR)
     }
 
     /// Sees the wall clock `ahead` of right, `passed` after the start.
-    fn see(watch: &Watch, passed: i64, ahead: i64) -> (i64, Option<Change>) {
+    fn see(clock: &SteadyClock, passed: i64, ahead: i64) -> (i64, Option<Change>) {
         let wall = Timestamp::from_millis(START + passed + ahead);
-        watch.see(wall, 5 * HOUR + passed)
+        clock.see(wall, 5 * HOUR + passed)
     }
 
     #[test]
     fn clocks_that_go_alike_agree_and_so_do_readings_a_moment_apart() {
-        let watch = watch();
+        let clock = clock();
         for passed in [0, MINUTE, DAY, 1_000 * DAY] {
             for ahead in [-AGREED, -1, 0, 1, AGREED] {
-                assert_eq!(see(&watch, passed, ahead), (0, None));
+                assert_eq!(see(&clock, passed, ahead), (0, None));
             }
         }
     }
 
     #[test]
     fn a_wall_clock_that_was_set_is_ahead_or_behind_until_it_is_set_right() {
-        let watch = watch();
+        let clock = clock();
         for (start, ahead) in [(0, 8 * DAY), (HOUR, -3 * DAY), (2 * HOUR, AGREED + 1)] {
-            assert_eq!(see(&watch, start, ahead), (ahead, Some(Change::Apart)));
-            assert_eq!(see(&watch, start + MINUTE, ahead), (ahead, None));
-            assert_eq!(see(&watch, start + 59 * MINUTE, 0), (0, None));
+            assert_eq!(see(&clock, start, ahead), (ahead, Some(Change::Apart)));
+            assert_eq!(see(&clock, start + MINUTE, ahead), (ahead, None));
+            assert_eq!(see(&clock, start + 59 * MINUTE, 0), (0, None));
         }
     }
 
     #[test]
     fn clocks_that_disagreed_for_an_hour_agree_on_what_the_wall_clock_shows() {
-        let (watch, right) = (watch(), 20_000 * DAY);
-        see(&watch, 0, right);
-        assert_eq!(see(&watch, HOUR - 1, right), (right, None));
-        assert_eq!(see(&watch, HOUR, right), (right, Some(Change::Believed)));
-        assert_eq!(see(&watch, HOUR, right), (0, None));
-        assert_eq!(see(&watch, 9 * DAY, right), (0, None));
+        let (clock, right) = (clock(), 20_000 * DAY);
+        see(&clock, 0, right);
+        assert_eq!(see(&clock, HOUR - 1, right), (right, None));
+        assert_eq!(see(&clock, HOUR, right), (right, Some(Change::Believed)));
+        assert_eq!(see(&clock, HOUR, right), (0, None));
+        assert_eq!(see(&clock, 9 * DAY, right), (0, None));
         // And is watched again.
         let (wrong, apart) = (right - DAY, Some(Change::Apart));
-        assert_eq!(see(&watch, 9 * DAY, wrong), (-DAY, apart));
+        assert_eq!(see(&clock, 9 * DAY, wrong), (-DAY, apart));
     }
 
     #[test]
     fn an_hour_of_disagreement_is_one_without_a_break() {
-        let watch = watch();
+        let clock = clock();
         for start in [0, 50 * MINUTE, 100 * MINUTE] {
-            assert_eq!(see(&watch, start, DAY), (DAY, Some(Change::Apart)));
-            assert_eq!(see(&watch, start + 40 * MINUTE, DAY), (DAY, None));
-            assert_eq!(see(&watch, start + 41 * MINUTE, 0), (0, None));
+            assert_eq!(see(&clock, start, DAY), (DAY, Some(Change::Apart)));
+            assert_eq!(see(&clock, start + 40 * MINUTE, DAY), (DAY, None));
+            assert_eq!(see(&clock, start + 41 * MINUTE, 0), (0, None));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Work that is done to its end whoever stops waiting for it, and what its log lines say of the
-//! request that it belongs to, and how often.
+//! Work that is done to its end even if nobody waits for it any longer, and what log lines say of
+//! the request that they belong to, and how often.
 //!
 //! What is known of a request travels with the task and not in a tracing span, because a span
 //! costs an allocation and a lock per request while hardly any request writes a line.
@@ -101,18 +101,18 @@ pub fn describe_current(field: &mut dyn FnMut(&'static str, &str)) {
 }
 
 /// `work`, which goes on if it is dropped half-way: a client that hangs up and a call that runs
-/// out of time must not decide whether a session ended. What comes of it then is `unheard`'s.
+/// out of time must not decide whether a session ended. `abandoned` is then given its output.
 ///
-/// Work that nobody stops waiting for stays in its task; only what is dropped becomes a task of
-/// its own, in the context of the request that began it.
-pub(crate) fn to_the_end<F, U, L>(work: F, unheard: U) -> ToTheEnd<F, U, L>
+/// Work is detached only once it is dropped: it becomes a task of its own, in the context of the
+/// request that began it.
+pub(crate) fn to_the_end<F, U, L>(work: F, abandoned: U) -> ToTheEnd<F, U, L>
 where
     F: Future<Output: Send> + Send + 'static,
     U: FnOnce(F::Output) -> L + Send + 'static,
     L: Future<Output = ()> + Send + 'static,
 {
     ToTheEnd {
-        rest: Some((Box::pin(work), unheard)),
+        rest: Some((Box::pin(work), abandoned)),
         context: None,
     }
 }
@@ -148,7 +148,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Taken out, so that work which panics is not gone on with.
-        let Some((mut work, unheard)) = self.rest.take() else {
+        let Some((mut work, abandoned)) = self.rest.take() else {
             return Poll::Pending;
         };
         let answer = work.as_mut().poll(cx);
@@ -156,7 +156,7 @@ where
             if self.context.is_none() {
                 self.context = CURRENT.try_with(Clone::clone).ok();
             }
-            self.rest = Some((work, unheard));
+            self.rest = Some((work, abandoned));
         }
         answer
     }
@@ -170,14 +170,15 @@ where
 {
     fn drop(&mut self) {
         // Where no runtime is, nothing can go on.
-        let (Some((work, unheard)), Ok(runtime)) = (self.rest.take(), Handle::try_current()) else {
+        let (Some((work, abandoned)), Ok(runtime)) = (self.rest.take(), Handle::try_current())
+        else {
             return;
         };
-        let left = LeftBehind::one_more();
+        let detached = Detached::one_more();
         let context = self.context.take();
         runtime.spawn(async move {
-            let _left = left;
-            let rest = async move { unheard(work.await).await };
+            let _detached = detached;
+            let rest = async move { abandoned(work.await).await };
             match context {
                 Some(context) => CURRENT.scope(context, rest).await,
                 None => rest.await,
@@ -186,26 +187,26 @@ where
     }
 }
 
-/// How much work goes on that nobody waits for.
-static LEFT_BEHIND: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
+/// How many detached tasks are running.
+static DETACHED: LazyLock<watch::Sender<usize>> = LazyLock::new(watch::Sender::default);
 
-struct LeftBehind;
+struct Detached;
 
-impl LeftBehind {
+impl Detached {
     fn one_more() -> Self {
-        LEFT_BEHIND.send_modify(|count| *count += 1);
+        DETACHED.send_modify(|count| *count += 1);
         Self
     }
 }
 
-impl Drop for LeftBehind {
+impl Drop for Detached {
     fn drop(&mut self) {
-        LEFT_BEHIND.send_modify(|count| *count -= 1);
+        DETACHED.send_modify(|count| *count -= 1);
     }
 }
 
-/// Waits until no work goes on that nobody waits for: at the end of the process.
+/// Waits until all detached tasks are done: at the end of the process.
 pub(crate) async fn all_done() {
     // The sender lives as long as the process.
-    let _ = LEFT_BEHIND.subscribe().wait_for(|count| *count == 0).await;
+    let _ = DETACHED.subscribe().wait_for(|count| *count == 0).await;
 }

@@ -1,6 +1,7 @@
 //! How an event becomes a line. By hand and in one go, since every ended session leaves one.
 
 use std::fmt::{self, Write as _};
+use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -9,7 +10,6 @@ use tracing_subscriber::layer::Context;
 
 use super::DescribeRequest;
 use super::sink::Sink;
-use crate::session::{Clock as _, SystemClock};
 
 /// Room for an audit line.
 const USUAL_BYTES: usize = 512;
@@ -58,7 +58,7 @@ impl Line {
     fn begin(shape: Shape, level: Level, target: &str) -> Self {
         let text = String::with_capacity(USUAL_BYTES);
         let mut line = Self { shape, text };
-        let now = SystemClock.now();
+        let now = humantime::format_rfc3339_millis(SystemTime::now());
         match shape {
             Shape::Json => {
                 line.push(format_args!("{{\"timestamp\":\"{now}\""));

@@ -16,10 +16,20 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use sink::{FlushAtEnd, flush, flush_until, lines_lost, print};
 
-use crate::config::LogFormat;
 use crate::rate_limit::RateLimits;
 use line::{Lines, Shape};
 use sink::Sink;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person if stderr is a terminal, JSON otherwise.
+    Auto,
+    /// For a person.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Hands name and value of what is known of the current request to its argument.
 pub type DescribeRequest = fn(&mut dyn FnMut(&'static str, &str));

@@ -36,7 +36,7 @@ const KEPT: usize = 64 * 1024;
 /// How long a reader may take nothing before it counts as stalled.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-static SINK: OnceLock<Shared> = OnceLock::new();
+static SINK: OnceLock<SharedBuffer> = OnceLock::new();
 
 struct Buffer {
     /// What the thread has not looked at yet.
@@ -52,7 +52,7 @@ struct Buffer {
     untold: u64,
 }
 
-struct Shared {
+struct SharedBuffer {
     buffer: Mutex<Buffer>,
     /// Makes the line that says how many were lost.
     describe_loss: Box<dyn Fn(u64) -> String + Send + Sync>,
@@ -63,7 +63,7 @@ struct Shared {
 
 /// Where lines are put.
 #[derive(Clone, Copy)]
-pub(super) struct Sink(&'static Shared);
+pub(super) struct Sink(&'static SharedBuffer);
 
 /// Flushes the log when it is dropped, however the process comes to its end.
 pub struct FlushAtEnd(());
@@ -81,7 +81,7 @@ impl Sink {
     ) -> io::Result<(Self, FlushAtEnd)> {
         // A descriptor of its own: whoever else writes to stderr must not wait for this thread.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        let shared = SINK.get_or_init(|| Shared {
+        let shared = SINK.get_or_init(|| SharedBuffer {
             buffer: Mutex::new(Buffer {
                 waiting: Vec::new(),
                 unwritten: 0,
@@ -110,7 +110,7 @@ impl Sink {
 pub fn print(line: &str) {
     match SINK.get() {
         Some(shared) => shared.add(line.as_bytes()),
-        // Nobody can be told that nobody can be told.
+        // If stderr cannot be written, there is nowhere to say so.
         None => drop(io::stderr().write_all(line.as_bytes())),
     }
 }
@@ -137,7 +137,7 @@ pub fn lines_lost() -> u64 {
     SINK.get().map_or(0, |shared| shared.buffer.lock().lost)
 }
 
-impl Shared {
+impl SharedBuffer {
     fn add(&self, line: &[u8]) {
         let mut buffer = self.buffer.lock();
         if buffer.unwritten > MOST && !self.wait(&mut buffer, |buffer| buffer.unwritten <= MOST) {

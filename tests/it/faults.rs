@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use neptun_auth::config::LogFormat;
 use neptun_auth::http::describe_current;
 use neptun_auth::telemetry;
 
@@ -163,7 +162,7 @@ fn a_panic_is_logged_once() {
 #[ignore = "changes the panic hook, so it wants a process of its own; the test above gives it one"]
 fn a_panic_is_logged_once_where_panics_are_logged() {
     let everything = tracing_subscriber::filter::Targets::new();
-    telemetry::start(everything, LogFormat::Json, describe_current).unwrap();
+    telemetry::start(everything, telemetry::LogFormat::Json, describe_current).unwrap();
     let service = FaultyService::start();
     let token = service.token_of("42");
     service.fail(Fault::Panics);

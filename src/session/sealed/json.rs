@@ -2,7 +2,7 @@
 //! with halves of surrogate pairs, no name having a meaning of its own. Whoever can put JSON into
 //! a session could otherwise make one that lives for h3 and does not exist here.
 //!
-//! The text is read once and without recursion, into the places of its values. Only what is asked
+//! The text is read once and without recursion, into the spans of its values. Only what is asked
 //! for is ever decoded.
 
 use std::borrow::Cow;
@@ -12,15 +12,15 @@ use std::borrow::Cow;
 pub(super) struct Json {
     text: String,
     /// Every value and every member's name, in the order of the text. Never empty.
-    places: Vec<Place>,
+    spans: Vec<Span>,
 }
 
 /// Where a value is in the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Span {
     start: usize,
     end: usize,
-    /// The index of the first place that is not inside this one.
+    /// The index of the first span that is not inside this one.
     next: usize,
 }
 
@@ -42,7 +42,7 @@ impl Json {
         let mut reader = Reader {
             text: text.as_bytes(),
             at: 0,
-            places: Vec::new(),
+            spans: Vec::new(),
             open: Vec::new(),
         };
         let mut expected = Expected::Value;
@@ -69,8 +69,8 @@ impl Json {
                 _ => return None,
             };
         }
-        let places = reader.places;
-        matches!(expected, Expected::Nothing).then_some(Self { text, places })
+        let spans = reader.spans;
+        matches!(expected, Expected::Nothing).then_some(Self { text, spans })
     }
 
     /// The text as it came.
@@ -91,7 +91,7 @@ impl Json {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    places: Vec<Place>,
+    spans: Vec<Span>,
     /// The indices of the arrays and objects that have begun and not ended.
     open: Vec<usize>,
 }
@@ -122,8 +122,8 @@ impl Reader<'_> {
 
     /// An array or object begins here.
     fn begin(&mut self, then: Expected) -> Expected {
-        self.open.push(self.places.len());
-        self.place(self.at);
+        self.open.push(self.spans.len());
+        self.span(self.at);
         self.skip(then)
     }
 
@@ -131,15 +131,15 @@ impl Reader<'_> {
     fn end(&mut self, bracket: u8) -> Option<Expected> {
         let index = self.open.pop()?;
         self.at += 1;
-        let next = self.places.len();
-        let place = &mut self.places[index];
-        (place.end, place.next) = (self.at, next);
+        let next = self.spans.len();
+        let span = &mut self.spans[index];
+        (span.end, span.next) = (self.at, next);
         // In ASCII a bracket and its counterpart are two apart.
-        (self.text[place.start] + 2 == bracket).then(|| self.after_value())
+        (self.text[span.start] + 2 == bracket).then(|| self.after_value())
     }
 
     fn comma(&mut self) -> Expected {
-        let inside = self.open.last().map(|&index| self.places[index].start);
+        let inside = self.open.last().map(|&index| self.spans[index].start);
         let in_object = inside.is_some_and(|start| self.text[start] == b'{');
         self.skip(if in_object {
             Expected::Name
@@ -168,13 +168,13 @@ impl Reader<'_> {
                 self.at += words.iter().find(|word| rest.starts_with(word))?.len();
             }
         }
-        self.place(start);
+        self.span(start);
         Some(())
     }
 
-    fn place(&mut self, start: usize) {
-        let (end, next) = (self.at, self.places.len() + 1);
-        self.places.push(Place { start, end, next });
+    fn span(&mut self, start: usize) {
+        let (end, next) = (self.at, self.spans.len() + 1);
+        self.spans.push(Span { start, end, next });
     }
 
     fn string(&mut self) -> Option<()> {
@@ -283,19 +283,19 @@ impl<'a> Value<'a> {
     /// What is directly inside: an array's elements, an object's names and values in turn.
     fn children(self) -> impl Iterator<Item = Self> {
         let Self { json, index } = self;
-        let end = json.places[index].next;
+        let end = json.spans[index].next;
         let mut next = index + 1;
         std::iter::from_fn(move || {
             let child = (next < end).then_some(Self { json, index: next })?;
-            next = json.places[next].next;
+            next = json.spans[next].next;
             Some(child)
         })
     }
 
     /// As it is written.
     pub(super) fn text(self) -> &'a str {
-        let place = self.json.places[self.index];
-        &self.json.text[place.start..place.end]
+        let span = self.json.spans[self.index];
+        &self.json.text[span.start..span.end]
     }
 
     /// The string, with U+FFFD for half a surrogate pair, or `None` if it is something else.

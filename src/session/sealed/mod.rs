@@ -36,7 +36,7 @@
 //! # Never
 //!
 //! It seals, reads a clock, touches a store, keeps a password, or says what of a seal is wrong (a
-//! forger learns nothing from a [`Rejected`]).
+//! forger learns nothing from a [`SealError`]).
 
 mod json;
 mod payload;
@@ -95,7 +95,7 @@ impl std::error::Error for WeakPassword {}
 
 /// Why a seal was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
+pub enum SealError {
     /// It says so itself; whether it is genuine was not asked.
     Expired,
     /// None of the passwords made it, or it is no seal.
@@ -132,19 +132,19 @@ impl Opener {
 
     /// The payload of a genuine, unexpired seal. One that cannot be decrypted or is no JSON is a
     /// payload too: what a holder of a password signed is not to be passed over.
-    pub fn open(&self, seal: &str, now_ms: i64) -> Result<Payload, Rejected> {
+    pub fn open(&self, seal: &str, now_ms: i64) -> Result<Payload, SealError> {
         if seal.len() > MAX_SEAL_BYTES {
-            return Err(Rejected::NotOurs);
+            return Err(SealError::NotOurs);
         }
-        let parts = Parts::split(seal).ok_or(Rejected::NotOurs)?;
+        let parts = SealParts::split(seal).ok_or(SealError::NotOurs)?;
         if !is_live(parts.expiration, now_ms) {
-            return Err(Rejected::Expired);
+            return Err(SealError::Expired);
         }
         // The MAC comes before any decoding: base64, AES, padding and JSON see only what a holder
         // of a password wrote.
         let mut passwords = self.passwords.iter();
         let password = passwords.find(|password| parts.is_signed_by(password));
-        let password = password.ok_or(Rejected::NotOurs)?;
+        let password = password.ok_or(SealError::NotOurs)?;
         Ok(Payload::of(parts.decrypt(password)))
     }
 }
@@ -184,7 +184,7 @@ impl KeyedPassword {
 }
 
 /// A seal taken apart; nothing in it is trusted yet.
-struct Parts<'a> {
+struct SealParts<'a> {
     /// The text of the first six parts, which the MAC covers.
     signed: &'a str,
     enc_salt: &'a str,
@@ -195,7 +195,7 @@ struct Parts<'a> {
     mac: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> SealParts<'a> {
     fn split(seal: &'a str) -> Option<Self> {
         let mut from_end = seal.rsplitn(3, '*');
         let (mac, mac_salt) = (from_end.next()?, from_end.next()?);

@@ -2,7 +2,7 @@
 
 use neptun_auth::session::User;
 use neptun_auth::session::sealed::{
-    Content, DEFAULT_SUBJECT_POINTER, Opener, Payload, Rejected, SealClaims, WeakPassword,
+    Content, DEFAULT_SUBJECT_POINTER, Opener, Payload, SealClaims, SealError, WeakPassword,
     as_h3_reads,
 };
 use secrecy::SecretString;
@@ -26,7 +26,7 @@ fn opener(passwords: &[&str]) -> Result<Opener, WeakPassword> {
     Opener::new(&secrets.collect::<Vec<_>>())
 }
 
-fn open(seal: &str) -> Result<Payload, Rejected> {
+fn open(seal: &str) -> Result<Payload, SealError> {
     let opener = opener(&[NEW]).expect("a strong password");
     opener.open(seal, NOW_MS)
 }
@@ -66,7 +66,7 @@ fn any_of_several_passwords_opens_and_no_other() {
     let both = opener(&[NEW, OLD]).expect("strong passwords");
     assert!(both.open(&seal(NEW, "1", None), NOW_MS).is_ok());
     assert!(both.open(&seal(OLD, "1", None), NOW_MS).is_ok());
-    assert_eq!(open(&seal(OLD, "1", None)), Err(Rejected::NotOurs));
+    assert_eq!(open(&seal(OLD, "1", None)), Err(SealError::NotOurs));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn nothing_secret_is_printed() {
 #[test]
 fn a_seal_ends_a_minute_after_its_expiration_and_not_before() {
     let over = open(&seal(NEW, "1", Some(NOW_MS - 60_000)));
-    assert_eq!(over, Err(Rejected::Expired));
+    assert_eq!(over, Err(SealError::Expired));
     assert!(open(&seal(NEW, "1", Some(NOW_MS - 59_999))).is_ok());
 }
 

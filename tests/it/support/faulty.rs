@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use neptun_auth::config::Limits;
 use neptun_auth::http::{self, App, CookieSettings, Draining, SessionCookie};
 use neptun_auth::metrics::{Listener, Metrics};
-use neptun_auth::server::{ConnectionCounts, Limits, Shutdown, counting, serve};
+use neptun_auth::server::{ConnectionCounts, Shutdown, counting, serve};
 use neptun_auth::session::{
-    Clock as _, CommonClass, Lifetimes, ManualClock, Moment, SealedSession, Session, SessionId,
-    SessionList, SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts,
-    Timestamp, User,
+    Clock, CommonClass, Lifetimes, Moment, SealedSession, Session, SessionId, SessionList,
+    SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp,
+    User,
 };
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
@@ -174,13 +175,29 @@ fn logging_runtime(log: &Arc<Log>) -> Runtime {
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The system's clock, ahead by what it was advanced.
+#[derive(Default)]
+pub struct ShiftedClock(Mutex<Duration>);
+
+impl ShiftedClock {
+    pub fn advance(&self, span: Duration) {
+        *self.0.lock().unwrap() += span;
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(*self.0.lock().unwrap())
+    }
+}
+
 /// Both listeners of a service whose store fails as told.
 pub struct FaultyService {
     fault: Arc<AtomicU8>,
     gate: Arc<Gate>,
     log: Arc<Log>,
     end: Option<(oneshot::Sender<()>, JoinHandle<usize>)>,
-    pub clock: Arc<ManualClock>,
+    pub clock: Arc<ShiftedClock>,
     pub sessions: Arc<SessionManager>,
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -223,7 +240,7 @@ impl FaultyService {
         };
         let metrics = Arc::new(Metrics::new(http::ROUTES));
         let store = Instrumented::new(store, store_timeout, Arc::clone(&metrics));
-        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let clock = Arc::<ShiftedClock>::default();
         let lifetimes = Lifetimes {
             session_ttl: Duration::from_hours(1),
             idle_timeout: None,
