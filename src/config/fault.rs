@@ -10,19 +10,19 @@ use super::parse::Parsed;
 
 /// What is wrong with one setting, in one line that names it.
 #[derive(Debug)]
-pub struct Fault {
+pub struct InvalidSetting {
     flag: Cow<'static, str>,
     problem: String,
 }
 
-impl Fault {
+impl InvalidSetting {
     pub(super) fn new(flag: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
         let (flag, problem) = (flag.into(), problem.into());
         Self { flag, problem }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { flag, problem } = self;
         match &**flag {
@@ -36,10 +36,13 @@ impl fmt::Display for Fault {
 /// The password that is not this service's own setting.
 pub(super) const NUXT: &str = "nuxt-session-password";
 
+/// What every variable of ours begins with.
+pub(super) const PREFIX: &str = "NEPTUN_AUTH_";
+
 /// The environment variable of a flag.
 #[must_use]
 pub fn variable_of(flag: &str) -> String {
-    format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase())
+    format!("{PREFIX}{}", flag.replace('-', "_").to_uppercase())
 }
 
 /// A text as it can be shown on one line, whatever is in it.
@@ -58,7 +61,7 @@ pub fn on_one_line(text: &str) -> String {
 /// Collects faults on the way; a setting with a fault has no value.
 #[derive(Default)]
 pub(super) struct Faults {
-    found: Vec<Fault>,
+    found: Vec<InvalidSetting>,
     /// The settings whose text is broken: whatever else is wrong with them comes from that.
     broken: Vec<String>,
 }
@@ -75,7 +78,9 @@ impl Faults {
                 .flatten()
                 .find_map(|text| broken(flag, text));
             if let Some(problem) = problem {
-                faults.found.push(Fault::new(flag.to_owned(), problem));
+                faults
+                    .found
+                    .push(InvalidSetting::new(flag.to_owned(), problem));
                 faults.broken.push(flag.to_owned());
             }
         }
@@ -84,7 +89,7 @@ impl Faults {
 
     pub(super) fn add(&mut self, flag: &'static str, problem: impl Into<String>) {
         if !self.broken.iter().any(|broken| broken == flag) {
-            self.found.push(Fault::new(flag, problem));
+            self.found.push(InvalidSetting::new(flag, problem));
         }
     }
 
@@ -92,7 +97,7 @@ impl Faults {
         parsed.map_err(|problem| self.add(flag, problem)).ok()
     }
 
-    pub(super) fn into_found(self) -> Vec<Fault> {
+    pub(super) fn into_found(self) -> Vec<InvalidSetting> {
         self.found
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 
-pub use fault::{Fault, on_one_line, variable_of};
+pub use fault::{InvalidSetting, on_one_line, variable_of};
 pub use flags::{Command, Flags};
 pub use parse::reachable;
 

@@ -6,10 +6,7 @@ use std::ffi::OsStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
-use super::fault::{Fault, on_one_line, variable_of};
-
-/// What every variable of ours begins with.
-const PREFIX: &str = "NEPTUN_AUTH_";
+use super::fault::{InvalidSetting, PREFIX, on_one_line, variable_of};
 
 /// What is wrong with how the command line is put together, in one line.
 pub(super) fn misuse(command: &Command, error: &Error) -> String {
@@ -27,10 +24,10 @@ pub(super) fn misuse(command: &Command, error: &Error) -> String {
             nearest => format!("--{flag}: no such flag; the nearest is --{nearest}"),
         },
         (ErrorKind::ArgumentConflict, Some(flag)) => {
-            Fault::new(flag.to_owned(), "given twice").to_string()
+            InvalidSetting::new(flag.to_owned(), "given twice").to_string()
         }
         (ErrorKind::InvalidValue, Some(flag)) => {
-            Fault::new(flag.to_owned(), "a value is missing").to_string()
+            InvalidSetting::new(flag.to_owned(), "a value is missing").to_string()
         }
         (ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand, None) => {
             let commands = command.get_subcommands().map(Command::get_name);

@@ -10,7 +10,7 @@ use clap::{ArgMatches, CommandFactory as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use tower_cookies::cookie::SameSite;
 
-use super::fault::{Fault, Faults, NUXT};
+use super::fault::{Faults, InvalidSetting, NUXT};
 use super::parse::{self, Parsed};
 use super::{Config, Flags, Limits, names, reachable};
 use crate::http::CookieSettings;
@@ -22,9 +22,10 @@ impl Flags {
     /// Where a client on this machine finds the admin listener, judged without the other
     /// settings. Who listens on all addresses of IPv6 is on those of IPv4 too, and on these alone
     /// if the machine has no others.
-    pub fn admin_addresses(&self) -> Result<Vec<SocketAddr>, Fault> {
+    pub fn admin_addresses(&self) -> Result<Vec<SocketAddr>, InvalidSetting> {
         let addresses = parse::addresses(&self.admin_listen);
-        let addresses = addresses.map_err(|problem| Fault::new("admin-listen", problem))?;
+        let addresses =
+            addresses.map_err(|problem| InvalidSetting::new("admin-listen", problem))?;
         let ways = addresses.into_iter().flat_map(|address| {
             let is_all_of_v6 = address.is_ipv6() && address.ip().is_unspecified();
             let over_v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
@@ -37,7 +38,7 @@ impl Flags {
 
     /// What the settings mean, or everything that is wrong with them. `matches` tells which of
     /// them were given.
-    pub fn validate(&self, matches: &ArgMatches) -> Result<Config, Vec<Fault>> {
+    pub fn validate(&self, matches: &ArgMatches) -> Result<Config, Vec<InvalidSetting>> {
         let mut faults = Faults::of_texts(&Self::command(), matches);
         let config = self.judge(&mut faults, matches);
         let faults = faults.into_found();
