@@ -31,7 +31,7 @@
 //! telemetry -> rate_limit; owns how log lines look
 //! http      -> metrics, session, task, deadline, rate_limit
 //! store     -> metrics, session, deadline, rate_limit
-//! metrics   -> session, for its labels
+//! metrics   -> session, which it observes
 //! session   -> task, deadline, rate_limit
 //! task      -> rate_limit
 //! deadline, rate_limit, words, healthcheck -> nothing of ours

@@ -1,12 +1,14 @@
 //! One setting's text to its value, with an error that says what would be right.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::str::FromStr;
 use std::time::Duration;
 
 use tower_cookies::cookie::SameSite;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
+use crate::session::{InvalidTtl, Ttl};
 use crate::telemetry::LogFormat;
 
 /// A value, or the end of the sentence "--flag: …".
@@ -45,12 +47,9 @@ pub(super) fn duration(text: &str) -> Parsed<Duration> {
         .ok_or_else(|| format!("`{text}` is not between 1ms and 36500d"))
 }
 
-pub(super) fn session_ttl(text: &str) -> Parsed<Duration> {
-    let wrong = || format!("`{text}` is not between 1s and 36500d, written like 90s or 7d");
-    let given = duration(text).ok();
-    given
-        .filter(|given| *given >= Duration::from_secs(1))
-        .ok_or_else(wrong)
+pub(super) fn session_ttl(text: &str) -> Parsed<Ttl> {
+    text.parse()
+        .map_err(|invalid: InvalidTtl| format!("`{text}` {invalid}"))
 }
 
 pub(super) fn idle_timeout(text: &str) -> Parsed<Option<Duration>> {
@@ -61,11 +60,16 @@ const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 24 * 60 * 60)
 }
 
-pub(super) fn count<T: TryFrom<u64>>(text: &str) -> Parsed<T> {
-    let number = text.parse().ok().filter(|&number: &u64| number > 0);
-    number
-        .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| format!("`{text}` is not a whole number from 1"))
+/// As it stands, if it is legal.
+fn checked(text: &str, is_legal: bool, otherwise: &str) -> Parsed<String> {
+    let legal = is_legal.then(|| text.to_owned());
+    legal.ok_or_else(|| format!("`{text}` {otherwise}"))
+}
+
+/// `T` is one of the `NonZero`.
+pub(super) fn count<T: FromStr>(text: &str) -> Parsed<T> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a whole number from 1"))
 }
 
 pub(super) fn count_from_zero(text: &str) -> Parsed<usize> {
@@ -78,9 +82,8 @@ pub(super) fn redis_prefix(text: &str) -> Parsed<String> {
     let legal = text
         .bytes()
         .all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}');
-    (legal && !text.is_empty())
-        .then(|| text.to_owned())
-        .ok_or_else(|| format!("`{text}` is not a prefix such as neptun-auth:"))
+    let is_legal = legal && !text.is_empty();
+    checked(text, is_legal, "is not a prefix such as neptun-auth:")
 }
 
 /// Whether this is where a file is, and holds no user and password of a server.
@@ -126,17 +129,14 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
 pub(super) fn cookie_name(text: &str) -> Parsed<String> {
     // RFC 9110's token, which RFC 6265 asks of a name.
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (!text.is_empty() && text.bytes().all(token))
-        .then(|| text.to_owned())
-        .ok_or_else(|| format!("`{text}` is not a cookie name"))
+    let is_legal = !text.is_empty() && text.bytes().all(token);
+    checked(text, is_legal, "is not a cookie name")
 }
 
 pub(super) fn cookie_path(text: &str) -> Parsed<String> {
     let legal =
         text.starts_with('/') && text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b';');
-    legal
-        .then(|| text.to_owned())
-        .ok_or_else(|| format!("`{text}` is not a path such as /"))
+    checked(text, legal, "is not a path such as /")
 }
 
 pub(super) fn cookie_domain(text: &str) -> Parsed<String> {
@@ -148,10 +148,9 @@ pub(super) fn cookie_domain(text: &str) -> Parsed<String> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.split('.')
-        .all(label)
-        .then(|| text.to_ascii_lowercase())
-        .ok_or_else(|| format!("`{text}` is not a domain such as example.com"))
+    let is_legal = text.split('.').all(label);
+    let domain = checked(text, is_legal, "is not a domain such as example.com");
+    domain.map(|domain| domain.to_ascii_lowercase())
 }
 
 pub(super) fn same_site(text: &str) -> Parsed<SameSite> {
@@ -169,9 +168,12 @@ pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
 }
 
 pub(super) fn json_pointer(text: &str) -> Parsed<String> {
-    text.starts_with('/')
-        .then(|| text.to_owned())
-        .ok_or_else(|| format!("`{text}` is not a JSON pointer such as /data/user/id"))
+    let is_legal = text.starts_with('/');
+    checked(
+        text,
+        is_legal,
+        "is not a JSON pointer such as /data/user/id",
+    )
 }
 
 /// An origin is compared byte for byte with what browsers send, so anything they never send is
@@ -209,11 +211,10 @@ pub(super) fn log_filter(text: &str) -> Parsed<Targets> {
         let (target, level) = part.split_once('=').unwrap_or(("all", part));
         !target.is_empty() && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
     };
-    let clear = text.split(',').all(is_clear).then_some(text);
-    clear
-        .ok_or(())
-        .and_then(|text| text.parse().map_err(|_| ()))
-        .map_err(|()| format!("`{text}` is not a filter such as info or info,neptun_auth=debug"))
+    let filter = text.split(',').all(is_clear).then(|| text.parse().ok());
+    filter
+        .flatten()
+        .ok_or_else(|| format!("`{text}` is not a filter such as info or info,neptun_auth=debug"))
 }
 
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -54,6 +55,7 @@ impl Flags {
         let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
         let admin_token = self.admin_token(faults, matches);
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
+        let max_sessions = max_sessions.map(NonZero::get);
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
         let limits = self.limits(faults);
         let mut changed = changed(matches);
@@ -265,14 +267,15 @@ impl Flags {
     }
 
     fn limits(&self, faults: &mut Faults) -> Option<Limits> {
-        let max_connections = faults.check("max-connections", parse::count(&self.max_connections));
+        let max_connections = parse::count::<NonZero<_>>(&self.max_connections);
+        let max_connections = faults.check("max-connections", max_connections);
         let header = faults.check("header-timeout", parse::duration(&self.header_timeout));
         let request = faults.check("request-timeout", parse::duration(&self.request_timeout));
         let keep_alive = parse::duration(&self.keep_alive_timeout);
         let keep_alive = faults.check("keep-alive-timeout", keep_alive);
         let shutdown = faults.check("shutdown-timeout", parse::duration(&self.shutdown_timeout));
         Some(Limits {
-            max_connections: max_connections?,
+            max_connections: max_connections?.get(),
             header_timeout: header?,
             request_timeout: request?,
             keep_alive_timeout: keep_alive?,

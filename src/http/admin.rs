@@ -21,7 +21,7 @@ use super::context::{done, to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::fields::Fields;
-use crate::session::{Session, SessionId, SessionManager, SessionToken, User};
+use crate::session::{Session, SessionId, SessionManager, SessionToken, Ttl, User};
 
 /// Largest body the admin listener reads, in bytes.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -121,13 +121,9 @@ pub(super) async fn issue(
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
-/// 1 second to 36500 days.
-fn legal_ttl(seconds: i64) -> Result<Duration, ApiError> {
+fn legal_ttl(seconds: i64) -> Result<Ttl, ApiError> {
     let seconds = u64::try_from(seconds).map_err(|_| ApiError::BadTtl)?;
-    let legal = (1..=36_500 * 24 * 60 * 60).contains(&seconds);
-    legal
-        .then(|| Duration::from_secs(seconds))
-        .ok_or(ApiError::BadTtl)
+    Ttl::try_from(Duration::from_secs(seconds)).map_err(|_| ApiError::BadTtl)
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,8 @@
 //! Metrics: their names, labels and text, for Prometheus to scrape.
 //!
-//! Knows neither HTTP nor stores: those count what happens to them through the handles here. Every
-//! label has few possible values, none of them from a request, and every series that can be foreseen exists from the start, at zero.
+//! Knows neither HTTP nor stores, which count what happens to them through the handles here, and
+//! observes sessions. Every label has few possible values, none of them from a request, and every
+//! series that can be foreseen exists from the start, at zero.
 
 mod requests;
 mod text;
@@ -20,9 +21,7 @@ use prometheus_client::registry::{Metric, Registry};
 use requests::Requests;
 pub use requests::{CANCELLED, CountedRoute};
 
-use crate::session::EndReason;
-
-use crate::session::EndReason;
+use crate::session::{EndReason, Observer};
 
 /// Upper bounds of the histograms' buckets, in seconds: a call in memory takes microseconds, and
 /// the longest default timeout is 10 s.
@@ -239,16 +238,6 @@ impl Metrics {
         self.checks[outcome as usize].inc();
     }
 
-    /// Counts an issued session.
-    pub fn session_issued(&self) {
-        self.issued.inc();
-    }
-
-    /// Counts an ended session.
-    pub fn session_ended(&self, reason: EndReason) {
-        self.ended[reason as usize].inc();
-    }
-
     /// Says how many sessions are kept, if that is known.
     pub fn set_sessions(&self, count: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "so many no store keeps")]
@@ -307,6 +296,16 @@ impl Metrics {
         let mut open_metrics = String::new();
         encode(&mut open_metrics, &self.registry)?;
         Ok(text::from_open_metrics(&open_metrics))
+    }
+}
+
+impl Observer for Metrics {
+    fn issued(&self) {
+        self.issued.inc();
+    }
+
+    fn ended(&self, why: EndReason) {
+        self.ended[why as usize].inc();
     }
 }
 

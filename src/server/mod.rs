@@ -22,7 +22,7 @@ use crate::config::{Config, Limits, reachable, variable_of};
 use crate::http::{self, App, Draining, SessionCookie};
 use crate::metrics::{Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
-use crate::session::{Observer, SessionEvent, SessionManager, StoreError, WatchedClock};
+use crate::session::{SessionManager, StoreError, WatchedClock};
 use crate::store;
 use crate::task;
 use crate::telemetry;
@@ -112,12 +112,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
     announce(&config, &public_listener, &admin_listener);
 
-    let sessions = SessionManager::new(store, Arc::new(WatchedClock::start()), config.lifetimes);
-    let sessions = sessions
-        .with_timeouts(config.store_timeouts)
-        .with_seals(config.seals)
-        .observed_by(counting(Arc::clone(&metrics)));
-    let sessions = Arc::new(sessions);
+    let sessions = SessionManager::new(
+        store,
+        Arc::new(WatchedClock::start()),
+        config.lifetimes,
+        config.store_timeouts,
+        Arc::clone(&metrics) as _,
+    );
+    let sessions = Arc::new(sessions.with_seals(config.seals));
     let sweeper = tokio::spawn(sweep_for_ever(Arc::clone(&sessions)));
     let teller = tokio::spawn(rate_limit::tell_when_due());
 
@@ -184,15 +186,6 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         Err(StoreError::timed_out())
     })?;
     Ok(())
-}
-
-/// Counts what happens to sessions.
-#[must_use]
-pub fn counting(metrics: Arc<Metrics>) -> Observer {
-    Box::new(move |event| match event {
-        SessionEvent::Issued => metrics.session_issued(),
-        SessionEvent::Ended(reason) => metrics.session_ended(reason),
-    })
 }
 
 /// A listener whose connections inherit their options: sent at once, given up when the peer is

@@ -1,5 +1,7 @@
 //! What every session leaves behind that is issued or ended: a line in the log, and a count.
 
+use std::sync::Arc;
+
 use super::{Ended, Session, SessionId, User};
 
 words! {
@@ -14,32 +16,23 @@ words! {
     }
 }
 
-/// What happened to a session, for whoever counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// It was issued.
-    Issued,
-    /// It was ended before its time.
-    Ended(EndReason),
-}
+/// Is told at once of every session that is issued or ended before its time.
+pub trait Observer: Send + Sync + 'static {
+    /// One was issued.
+    fn issued(&self);
 
-/// Is told of every event, at once.
-pub type Observer = Box<dyn Fn(SessionEvent) + Send + Sync>;
+    /// One was ended.
+    fn ended(&self, why: EndReason);
+}
 
 /// Writes the lines and tells the observer.
-pub(super) struct Audit {
-    observer: Observer,
-}
+pub(super) struct Audit(pub(super) Arc<dyn Observer>);
 
 impl Audit {
-    pub(super) const fn new(observer: Observer) -> Self {
-        Self { observer }
-    }
-
     /// A session was issued.
     pub(super) fn issued(&self, session: &Session) {
         tracing::info!(session = %session.id, user = %session.user, "session issued");
-        (self.observer)(SessionEvent::Issued);
+        self.0.issued();
     }
 
     /// A session was ended.
@@ -47,7 +40,7 @@ impl Audit {
         let user = user.map(User::as_str).unwrap_or_default();
         let reason = why.word();
         tracing::info!(%session, user, reason, "session ended");
-        (self.observer)(SessionEvent::Ended(why));
+        self.0.ended(why);
     }
 
     /// All of a user's sessions were ended, and whoever asked for it hears which.
@@ -70,7 +63,7 @@ impl Audit {
             tracing::info!(%user, reason, count, "sessions ended by a call that failed or came too late");
         }
         for _ in &ended.sessions {
-            (self.observer)(SessionEvent::Ended(EndReason::User));
+            self.0.ended(EndReason::User);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
 use super::{
     Clock, Ended, Moment, Reading, SealedSession, Session, SessionId, SessionList, SessionStore,
-    SessionToken, StoreError, Timestamp, User,
+    SessionToken, StoreError, Timestamp, Ttl, User,
 };
 use crate::deadline::{Deadline, within};
 use crate::task::{self, to_the_end};
@@ -35,7 +35,7 @@ const UNFINISHED_LOGOUTS: usize = 1_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// Absolute lifetime of a session that is issued without one of its own.
-    pub session_ttl: Duration,
+    pub session_ttl: Ttl,
     /// How long a session may go unused; `None` for as long as it lives.
     pub idle_timeout: Option<Duration>,
 }
@@ -92,27 +92,24 @@ pub struct SessionManager {
 }
 
 impl SessionManager {
-    /// A manager of the sessions in `store`, which waits for it however long it takes.
+    /// A manager of the sessions in `store`, which tells `observer` what happens to them.
     #[must_use]
-    pub fn new(store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>, lifetimes: Lifetimes) -> Self {
+    pub fn new(
+        store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
+        lifetimes: Lifetimes,
+        timeouts: Timeouts,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         Self {
             store,
             clock,
             lifetimes,
-            timeouts: Timeouts {
-                call: Duration::MAX,
-                request: Duration::MAX,
-            },
+            timeouts,
             seals: None,
-            audit: Audit::new(Box::new(|_| {})),
+            audit: Audit(observer),
             unfinished_logouts: Arc::new(Semaphore::new(UNFINISHED_LOGOUTS)),
         }
-    }
-
-    /// The same manager, which waits for the store no longer than this.
-    #[must_use]
-    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
-        Self { timeouts, ..self }
     }
 
     /// The same manager, which also knows sealed sessions.
@@ -121,20 +118,14 @@ impl SessionManager {
         Self { seals, ..self }
     }
 
-    /// The same manager, which also tells `observer` what happens.
-    #[must_use]
-    pub fn observed_by(self, observer: Observer) -> Self {
-        let audit = Audit::new(observer);
-        Self { audit, ..self }
-    }
-
     /// Issues a session to `user`, for `ttl` or the configured lifetime. The token is in nobody's
     /// hands but the caller's.
     pub async fn issue(
         self: &Arc<Self>,
         user: User,
-        ttl: Option<Duration>,
+        ttl: Option<Ttl>,
     ) -> Result<(SessionToken, Session), IssueError> {
+        let ttl = ttl.unwrap_or(self.lifetimes.session_ttl);
         let token = SessionToken::generate()?;
         let at = self.moment();
         let session = Session {
@@ -142,7 +133,7 @@ impl SessionManager {
             user,
             created_at: at.now,
             last_seen_at: at.now,
-            expires_at: at.now.plus(ttl.unwrap_or(self.lifetimes.session_ttl)),
+            expires_at: at.now.plus(ttl.get()),
         };
         let insert = {
             let (sessions, session) = (Arc::clone(self), session.clone());
@@ -329,7 +320,12 @@ impl SessionManager {
     }
 
     fn credential(&self, token: &SessionToken, at: Moment) -> Credential {
-        Credential::of(token, self.seals.as_ref(), at, self.lifetimes.session_ttl)
+        Credential::of(
+            token,
+            self.seals.as_ref(),
+            at,
+            self.lifetimes.session_ttl.get(),
+        )
     }
 
     /// Ends the session of this id; says whether it was live.
@@ -412,7 +408,7 @@ impl SessionManager {
 
     /// When the last of the sealed sessions that exist now is over.
     fn last_seal_until(&self, at: Moment) -> Timestamp {
-        at.latest().plus(self.lifetimes.session_ttl)
+        at.latest().plus(self.lifetimes.session_ttl.get())
     }
 
     /// The live sessions of `user`.

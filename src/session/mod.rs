@@ -13,9 +13,10 @@ mod record;
 pub mod sealed;
 mod store;
 mod token;
+mod ttl;
 mod watched_clock;
 
-pub use audit::{EndReason, Observer, SessionEvent};
+pub use audit::{EndReason, Observer};
 pub use clock::{CLOCK_SKEW, Clock, Reading, SystemClock, Timestamp};
 pub use credential::Seals;
 pub use error_class::{CommonClass, ErrorClass};
@@ -25,4 +26,5 @@ pub use not_before::NotBefore;
 pub use record::{InvalidUser, Moment, SealedSession, Session, User};
 pub use store::{Ended, SessionStore, StoreError, StoreErrorKind};
 pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};
+pub use ttl::{InvalidTtl, Ttl};
 pub use watched_clock::WatchedClock;

@@ -25,7 +25,10 @@ impl TryFrom<Duration> for Ttl {
 
     fn try_from(span: Duration) -> Result<Self, InvalidTtl> {
         let legal = Duration::from_secs(1)..=Duration::from_hours(24 * 36_500);
-        legal.contains(&span).then_some(Self(span)).ok_or(InvalidTtl)
+        legal
+            .contains(&span)
+            .then_some(Self(span))
+            .ok_or(InvalidTtl)
     }
 }
 

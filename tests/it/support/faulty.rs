@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use neptun_auth::config::Limits;
 use neptun_auth::http::{self, App, CookieSettings, Draining, SessionCookie};
 use neptun_auth::metrics::{Listener, Metrics};
-use neptun_auth::server::{ConnectionCounts, Shutdown, counting, serve};
+use neptun_auth::server::{ConnectionCounts, Shutdown, serve};
 use neptun_auth::session::{
     Clock, CommonClass, Lifetimes, Moment, SealedSession, Session, SessionId, SessionList,
     SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp,
@@ -242,15 +242,20 @@ impl FaultyService {
         let store = Instrumented::new(store, store_timeout, Arc::clone(&metrics));
         let clock = Arc::<ShiftedClock>::default();
         let lifetimes = Lifetimes {
-            session_ttl: Duration::from_hours(1),
+            session_ttl: "1h".parse().unwrap(),
             idle_timeout: None,
         };
-        let sessions = SessionManager::new(Arc::new(store), Arc::clone(&clock) as _, lifetimes);
-        let sessions = sessions.with_timeouts(Timeouts {
+        let timeouts = Timeouts {
             call: store_timeout,
             request: request_timeout.mul_f64(0.8),
-        });
-        let sessions = Arc::new(sessions.observed_by(counting(Arc::clone(&metrics))));
+        };
+        let sessions = Arc::new(SessionManager::new(
+            Arc::new(store),
+            Arc::clone(&clock) as _,
+            lifetimes,
+            timeouts,
+            Arc::clone(&metrics) as _,
+        ));
         let cookie = CookieSettings {
             name: "neptun-session".to_owned(),
             path: "/".to_owned(),
