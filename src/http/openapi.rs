@@ -14,7 +14,6 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use super::cookie::SessionCookie;
-use super::route::Route;
 
 const CONTRACT: &str = include_str!("openapi.json");
 
@@ -23,9 +22,10 @@ const CONTRACT: &str = include_str!("openapi.json");
 pub(super) struct Document(Bytes);
 
 impl Document {
-    /// The document of a service whose public listener is at `public`.
+    /// The document of a service whose public listener is at `public`. Without sealed sessions it
+    /// lacks the path `sign_out`.
     #[expect(clippy::expect_used, reason = "the contract is compiled in")]
-    pub(super) fn new(cookie: &SessionCookie, public: SocketAddr) -> Self {
+    pub(super) fn new(cookie: &SessionCookie, public: SocketAddr, sign_out: &str) -> Self {
         let mut document: Value = serde_json::from_str(CONTRACT).expect("the contract is JSON");
         document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
         let components = &mut document["components"];
@@ -35,7 +35,7 @@ impl Document {
 
         let paths = document["paths"].as_object_mut().expect("it has paths");
         if cookie.seal_header().is_none() {
-            paths.remove(Route::SignOut.template());
+            paths.remove(sign_out);
         }
         for (path, item) in paths {
             if path.starts_with("/api/") {

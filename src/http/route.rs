@@ -70,7 +70,8 @@ pub(super) fn sessions() -> Router<App> {
 
 /// The routes of the admin listener that need none.
 pub(super) fn operation(app: &App) -> Router<App> {
-    let document = Document::new(&app.cookie, app.public_address);
+    let sign_out = Route::SignOut.template();
+    let document = Document::new(&app.cookie, app.public_address, sign_out);
     let document = get(openapi::get).with_state(document);
     Router::new()
         .route(Route::Healthz.template(), get(ops::healthz))

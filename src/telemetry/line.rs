@@ -1,4 +1,5 @@
-//! How an event becomes a line. By hand and in one go, since every ended session leaves one.
+//! How an event becomes a line. By hand, since every ended session leaves one: the JSON formatter of
+//! `tracing-subscriber` takes 3.4 times as long (6.9 us and 2.0 us, in one run on a busy machine).
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;

@@ -128,14 +128,12 @@ fn neighbours(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
         .collect();
     let root = &files["mod"];
     let shown = |file: &str| names_after(root, &format!("use {file}::"));
-    let names: BTreeMap<String, String> = files
-        .keys()
-        .flat_map(|file| {
-            let mut names = shown(file);
-            names.insert(file.clone());
-            names.into_iter().map(|name| (name, file.clone()))
-        })
-        .collect();
+    let shown = files.keys().flat_map(|file| {
+        let names = shown(file).into_iter();
+        names.map(|name| (name, file.clone()))
+    });
+    let themselves = files.keys().map(|file| (file.clone(), file.clone()));
+    let names: BTreeMap<String, String> = shown.chain(themselves).collect();
     let knows = |(file, text): (&String, &String)| {
         let text = text.split("#[cfg(test)]").next().unwrap();
         let code = text
