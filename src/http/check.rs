@@ -10,8 +10,8 @@ use super::error::{ApiError, Operation};
 use super::middleware::Presented;
 use crate::session::SessionManager;
 
-pub(super) const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
-pub(super) const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
+const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
+const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
 
 /// Says whose live session vouches for the request, if one does.
 pub(super) async fn get(

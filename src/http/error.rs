@@ -16,14 +16,15 @@ use super::json::json;
 use crate::session::{IssueError, StoreError, StoreErrorKind};
 use crate::task;
 
-/// What was being done when the store failed; decides what "failed" means to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Logout,
-    Check,
-    Issue,
-    List,
-    Revoke,
+words! {
+    /// What was being done when the store failed; decides what "failed" means to the client.
+    pub(super) enum Operation {
+        Logout = "logout",
+        Check = "check",
+        Issue = "issue",
+        List = "list",
+        Revoke = "revoke",
+    }
 }
 
 /// Everything that can go wrong with a request.
@@ -151,7 +152,7 @@ impl ApiError {
     fn log(&self) {
         match self {
             Self::Store(operation, error) => {
-                self.log_fault(operation.as_str(), error.class(), error);
+                self.log_fault(operation.word(), error.class(), error);
             }
             Self::NotReady(error) => self.log_fault("ready", error.class(), error),
             Self::NoRandomness(error) => self.log_fault("issue", "internal", error),
@@ -179,18 +180,6 @@ impl ApiError {
             let peer = peer.unwrap_or_default();
             move |times| tracing::warn!(status, peer, times, "{sentence}")
         });
-    }
-}
-
-impl Operation {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Check => "check",
-            Self::Issue => "issue",
-            Self::List => "list",
-            Self::Revoke => "revoke",
-        }
     }
 }
 
@@ -232,36 +221,29 @@ fn chain(error: &dyn Error) -> String {
 /// The JSON body of every error: the envelope.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Envelope {
-    /// The status, once more.
+struct Envelope {
     status_code: u16,
-    /// Its standard reason phrase.
     status_message: &'static str,
     data: EnvelopeData,
 }
 
 #[derive(Serialize)]
 struct EnvelopeData {
-    /// A fixed sentence, safe to show, behind the name of a field if it is about one.
     message: Cow<'static, str>,
-}
-
-impl Envelope {
-    /// The envelope with this sentence.
-    pub(super) fn of(status: StatusCode, message: Cow<'static, str>) -> Self {
-        Self {
-            status_code: status.as_u16(),
-            status_message: status.canonical_reason().unwrap_or_default(),
-            data: EnvelopeData { message },
-        }
-    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, _) = self.answer();
         self.log();
-        json(status, self.header(), &Envelope::of(status, self.message()))
+        let envelope = Envelope {
+            status_code: status.as_u16(),
+            status_message: status.canonical_reason().unwrap_or_default(),
+            data: EnvelopeData {
+                message: self.message(),
+            },
+        };
+        json(status, self.header(), &envelope)
     }
 }
 
