@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use tokio::time::Instant;
 
 use super::conn::{Conn, Purpose};
@@ -22,9 +22,6 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Instant,
     written: Mutex<Vec<(Arc<Conn>, Arc<Node>)>>,
 }
-
-/// A key, and what is to be done with it.
-pub(super) type Keyed = (String, Cmd);
 
 impl<'a> Call<'a> {
     pub(super) fn new(topology: &'a Topology, deadline: Instant) -> Self {
@@ -108,17 +105,20 @@ impl<'a> Call<'a> {
         answer.inspect_err(|failure| self.topology.noticed(failure, node))
     }
 
-    /// The same for many keys at once, those of one server in one go; answers in the same order.
+    /// The same command for many keys at once, those of one server in one go; answers in the order
+    /// of the keys.
     pub(super) async fn each<T: FromRedisValue>(
         &self,
         purpose: Purpose,
-        commands: &[Keyed],
+        keys: &[String],
+        command: fn(&str) -> Cmd,
     ) -> Vec<Result<T, Failure>> {
-        let mut answers: Vec<Result<T, Failure>> = Vec::new();
         let mut groups: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
-        for (at, (key, _)) in commands.iter().enumerate() {
+        let mut answers: Vec<Result<T, Failure>> = Vec::with_capacity(keys.len());
+        for (at, key) in keys.iter().enumerate() {
+            let node = self.topology.route(key, self.deadline).await;
             answers.push(Err(Class::Connecting.into()));
-            match self.topology.route(key, self.deadline).await {
+            match node {
                 Ok(node) => match groups.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &node)) {
                     Some((_, members)) => members.push(at),
                     None => groups.push((node, vec![at])),
@@ -127,49 +127,44 @@ impl<'a> Call<'a> {
             }
         }
         let sent = groups.iter().map(|(node, members)| {
-            let commands = members.iter().map(|at| &commands[*at].1);
-            self.send_group(node, purpose, commands)
+            let mut all = redis::pipe();
+            for at in members {
+                all.add_command(command(&keys[*at]));
+            }
+            self.send_all(node, purpose, all)
         });
         for ((_, members), answered) in groups.iter().zip(join_all(sent).await) {
             for (at, answer) in members.iter().zip(answered) {
                 answers[*at] = answer;
             }
         }
-        for (answer, (key, command)) in answers.iter_mut().zip(commands) {
+        for (answer, key) in answers.iter_mut().zip(keys) {
             let Err(failure) = answer else { continue };
             let may_read_again = purpose == Purpose::Read && failure.class.may_read_again();
             if failure.redirection.is_some() || may_read_again {
-                *answer = self.run(purpose, key, command).await;
+                *answer = self.run(purpose, key, &command(key)).await;
             }
         }
         answers
     }
 
-    async fn send_group<T: FromRedisValue>(
+    async fn send_all<T: FromRedisValue>(
         &self,
         node: &Arc<Node>,
         purpose: Purpose,
-        commands: impl ExactSizeIterator<Item = &Cmd>,
+        commands: Pipeline,
     ) -> Vec<Result<T, Failure>> {
-        let count = commands.len();
-        let mut all = redis::pipe();
-        for command in commands {
-            all.add_command(command.clone());
-        }
         let sent = async {
             let conn = node.conn(purpose, self.deadline).await?;
-            let answers = conn.send_all(&all, purpose, self.deadline).await;
+            let answers = conn.send_all(&commands, purpose, self.deadline).await;
             self.wrote(purpose, &conn, node, answers.as_ref().err());
             answers
         };
         let answers = match sent.await {
             Ok(answers) => answers,
-            Err(failure) => {
-                self.topology.noticed(&failure, node);
-                vec![Err(failure); count]
-            }
+            Err(failure) => vec![Err(failure); commands.len()],
         };
-        let read = |answer: Result<redis::Value, Failure>| {
+        let read = |answer: Result<Value, Failure>| {
             let answer = answer.inspect_err(|failure| self.topology.noticed(failure, node));
             Ok(redis::from_redis_value(answer?)?)
         };

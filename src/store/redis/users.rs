@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use parking_lot::Mutex;
+use redis::Cmd;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::call::{Call, Keyed};
+use super::call::Call;
 use super::conn::Purpose;
 use super::error::{Class, Failure};
 use super::{Shared, get, getdel, scripts, understood};
@@ -99,13 +100,8 @@ impl Shared {
         found: &mut Vec<Session>,
         gone: &mut Vec<SessionId>,
     ) -> Result<(), Failure> {
-        let keyed = |id: &SessionId| {
-            let key = self.layout.session(id);
-            let get = get(&key);
-            (key, get)
-        };
-        let commands: Vec<Keyed> = ids.iter().map(keyed).collect();
-        let answers = call.each::<Option<String>>(Purpose::Read, &commands).await;
+        let keys: Vec<String> = ids.iter().map(|id| self.layout.session(id)).collect();
+        let answers = call.each::<Option<String>>(Purpose::Read, &keys, get).await;
         for (id, record) in ids.into_iter().zip(answers) {
             match record?.map(|record| understood(id, &record)).transpose()? {
                 Some(session) if session.user == *user => found.push(session),
@@ -179,7 +175,7 @@ impl Shared {
         }
     }
 
-    fn unlisting(&self, user: &User, ids: &[SessionId]) -> Keyed {
+    fn unlisting(&self, user: &User, ids: &[SessionId]) -> (String, Cmd) {
         let key = self.layout.index(user);
         let mut remove = redis::cmd("ZREM");
         remove.arg(&key);
@@ -285,15 +281,11 @@ impl<'a> Ending<'a> {
 
     /// Takes the sessions, then removes from the index those ids whose sessions are over for sure.
     async fn take(&self, ids: Vec<SessionId>) {
-        let keyed = |id: &SessionId| {
-            let key = self.store.layout.session(id);
-            let take = getdel(&key);
-            (key, take)
-        };
-        let commands: Vec<Keyed> = ids.iter().map(keyed).collect();
+        let key = |id| self.store.layout.session(id);
+        let keys: Vec<String> = ids.iter().map(key).collect();
         let answers = self
             .call
-            .each::<Option<String>>(Purpose::Change, &commands)
+            .each::<Option<String>>(Purpose::Change, &keys, getdel)
             .await;
         let mut over = Vec::new();
         for (id, taken) in ids.iter().zip(answers) {
