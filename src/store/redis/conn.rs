@@ -1,14 +1,15 @@
 //! One connection: commands with a deadline, and the confirmation by replicas.
 //!
-//! `dial` makes it, `node` keeps one of its kind up. Never repeats a command, and never outlives a
-//! failure: one that has ended fails whoever still waits for an answer on it, at once.
+//! `dial` makes it, `node` keeps one of its kind up. Never repeats a command, and takes none after
+//! a failure: one that has ended fails whoever still waits for an answer on it, at once. Only what
+//! a server that fell silent has been told to change is still listened for, since it may do it yet.
 //!
 //! Many calls share the connection; redis-rs hands replies out in the order of the commands. A
 //! call that gives up leaves its place in that order, so its late reply goes nowhere, and not to
 //! the next call.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::dial::{Place, Way};
 use super::error::{Class, Failure};
@@ -27,6 +28,9 @@ const FENCE_LIFE: i64 = 86_400_000;
 /// The part of a call's time that is kept back from `WAIT`, or a quarter of what is left if that
 /// is less: an idle server looks at its clock ten times a second, and the answer has to travel.
 const ANSWER_TIME: Duration = Duration::from_millis(150);
+
+/// How long a server that fell silent is listened to for what became of a change.
+const LISTEN_ON: Duration = Duration::from_secs(30);
 
 /// What a command is to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,7 @@ pub(super) struct Conn {
 #[derive(Default)]
 pub(super) struct Life {
     end: OnceLock<Class>,
+    is_demoted: AtomicBool,
     ended: Notify,
     suspected: Notify,
 }
@@ -64,6 +69,9 @@ struct Confirmations {
 impl Life {
     /// Nothing more is to be sent or waited for, because of this.
     pub(super) fn end(&self, why: Class) {
+        if why == Class::Demoted {
+            self.is_demoted.store(true, Ordering::Release);
+        }
         if self.end.set(why).is_ok() {
             self.ended.notify_waiters();
         }
@@ -156,7 +164,8 @@ impl Conn {
     }
 
     /// Waits for an answer, until the deadline or the connection's end. What was changed is worth
-    /// knowing after the deadline too; then a connection that has fallen silent soon ends.
+    /// knowing after the deadline too, and after a connection that fell silent was given up: a
+    /// server that was merely stopped does what it was told once it goes on.
     async fn answer<T>(
         &self,
         answer: impl Future<Output = RedisResult<T>>,
@@ -178,7 +187,10 @@ impl Conn {
                     }
                     return answer.map_err(Failure::from);
                 }
-                () = &mut ended => return Err(self.life.over().unwrap_or(Class::Io).into()),
+                () = &mut ended => match self.life.over().unwrap_or(Class::Io) {
+                    Class::Timeout if purpose == Purpose::Change => break,
+                    why => return Err(why.into()),
+                },
                 () = &mut late, if !is_late => {
                     self.life.suspected.notify_one();
                     if purpose == Purpose::Read {
@@ -188,14 +200,18 @@ impl Conn {
                 }
             }
         }
+        let heard = timeout(LISTEN_ON, answer).await;
+        let answer = heard.map_err(|_| Class::Timeout)??;
+        self.stands()?;
+        Ok(answer)
     }
 
     /// What a server acknowledged that is not the master any more, another may never hear of.
     fn stands(&self) -> Result<(), Failure> {
-        match self.life.over() {
-            Some(Class::Demoted) => Err(Class::Demoted.into()),
-            _ => Ok(()),
+        if self.life.is_demoted.load(Ordering::Acquire) {
+            return Err(Class::Demoted.into());
         }
+        Ok(())
     }
 
     /// Waits until `replicas` replicas have all that was answered on this connection so far.

@@ -86,6 +86,24 @@ fn a_frozen_server_is_500_and_503_in_time_until_it_thaws() {
 }
 
 #[test]
+fn a_server_that_ends_a_session_once_it_thaws_is_still_heard() {
+    let server = Server::start(Brand::Redis, &[]);
+    let mut scene = Scene::on(&server.url(), &[]);
+    server.freeze();
+    assert_not_cleared(&logout(&scene.service, &scene.doomed));
+    // Long enough for the connection to be given up.
+    scene
+        .service
+        .wait_for_line("lost the connection to the session store");
+    server.thaw();
+    scene.service.wait_for_line("session ended");
+    let metrics = Ask::get("/metrics").send(scene.service.admin).body;
+    let counted = "neptun_auth_sessions_ended_total{reason=\"logout\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    scene.assert_back(Instant::now());
+}
+
+#[test]
 fn no_logout_is_sent_twice_however_often_the_connections_break() {
     let server = Server::start(Brand::Redis, &[]);
     let service = ready_service_on(&server.url(), &[]);
