@@ -82,9 +82,11 @@ impl Cors {
     ) -> impl Future<Output = Response> {
         if !self.is_for_a_page(&request) {
             let origin = request.headers().get(ORIGIN).cloned();
-            let is_preflight = origin.is_some() && request.method() == Method::OPTIONS;
+            let is_foreign = |origin: &HeaderValue| !self.allowed.contains(origin);
+            let is_refused_options =
+                request.method() == Method::OPTIONS && origin.as_ref().is_some_and(is_foreign);
             return Either::Left(inner(request).inspect(move |answer| {
-                if answer.status() == StatusCode::FORBIDDEN || is_preflight {
+                if answer.status() == StatusCode::FORBIDDEN || is_refused_options {
                     log_refusal(origin.as_ref(), answer.status());
                 }
             }));

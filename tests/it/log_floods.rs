@@ -145,7 +145,10 @@ fn refused_pages_are_counted_under_their_origin_or_their_address() {
     assert_eq!(ask(&preflight("https://evil.example")).status, 405);
     // Nobody is refused here.
     assert_eq!(ask(&preflight("https://app.example")).status, 200);
-    assert_eq!(ask(&Ask::new("OPTIONS", "/api/auth/logout")).status, 405);
+    let options = Ask::new("OPTIONS", "/api/auth/logout");
+    assert_eq!(ask(&options).status, 405);
+    let from_allowed = options.header("origin", "https://app.example");
+    assert_eq!(ask(&from_allowed).status, 405);
     assert_eq!(ask(&Ask::post("/api/auth/logout")).status, 401);
     let (_, log) = service.stop();
     let lines = parsed(&log);
