@@ -82,7 +82,7 @@ impl Flags {
 
         let has_token = self.admin_token.is_some() || self.admin_token_file.is_some();
         if let Some(address) = admin_listen
-            && !address.ip().is_loopback()
+            && !address.ip().to_canonical().is_loopback()
             && !has_token
         {
             let problem = format!(

@@ -106,7 +106,7 @@ where
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app.clone());
     Edge {
-        only_loopback_names: bound.ip().is_loopback(),
+        only_loopback_names: bound.ip().to_canonical().is_loopback(),
         ..Edge::before(routes, app)
     }
 }

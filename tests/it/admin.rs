@@ -358,9 +358,11 @@ fn the_address_that_is_bound_decides_who_may_call() {
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", admin]);
         Service::started(command)
     };
-    let loopback = start("localhost:0");
-    let answer = called(loopback.admin, "HTTP/1.1", "/metrics", Some("evil.example"));
-    assert_foreign(&answer);
+    for address in ["localhost:0", "[::ffff:127.0.0.1]:0"] {
+        let loopback = start(address);
+        let answer = called(loopback.admin, "HTTP/1.1", "/metrics", Some("evil.example"));
+        assert_foreign(&answer);
+    }
     let open = start("0.0.0.0:0");
     let admin = SocketAddr::from(([127, 0, 0, 1], open.admin.port()));
     let answer = called(admin, "HTTP/1.1", "/metrics", Some("metrics.internal:9090"));
