@@ -20,7 +20,7 @@ pub use fault::{InvalidSetting, on_one_line, variable_of};
 pub use flags::{Command, Flags};
 pub use parse::reachable;
 
-use crate::http::CookieSettings;
+use crate::http::{CookieSettings, Origin};
 use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::StoreConfig;
 use crate::telemetry::LogFormat;
@@ -46,7 +46,7 @@ pub struct Config {
     /// How sealed cookies are opened, if they are.
     pub seals: Option<Seals>,
     /// Origins of web pages that may call the public listener from a browser.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Vec<Origin>,
     /// What a connection and a request may cost.
     pub limits: Limits,
     /// Which log lines are written.

@@ -44,10 +44,11 @@ use futures_util::future::Either;
 use tower::{Service, ServiceExt as _};
 
 use super::admin::{MAX_BODY_BYTES, require_token};
+use super::allowed_origin::Origin;
 use super::context::{X_REQUEST_ID, context_of};
 use super::error::ApiError;
 use super::middleware::ReadSessionCookie;
-use super::origin::{Cors, InvalidOrigin, refuse_foreign};
+use super::origin::{Cors, refuse_foreign};
 use super::route::{self, Route};
 use super::{App, Draining, host};
 use crate::deadline::within;
@@ -69,10 +70,7 @@ pub trait HttpService<B>: Send + Sync + 'static {
 
 /// The public listener: logout and check, for pages of `allowed_origins` and for everyone who is
 /// not a browser.
-pub fn public<B>(
-    app: &App,
-    allowed_origins: &[String],
-) -> Result<impl HttpService<B> + use<B>, InvalidOrigin>
+pub fn public<B>(app: &App, allowed_origins: &[Origin]) -> impl HttpService<B> + use<B>
 where
     B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
@@ -81,12 +79,11 @@ where
         .fallback(no_such_route)
         .with_state(app.clone());
     let routes = ReadSessionCookie::before(routes, &app.cookie);
-    let routes = refuse_foreign(routes, allowed_origins)?;
-    let cors = Cors::new(allowed_origins)?;
-    Ok(Edge {
-        cors: Some(cors),
+    let routes = refuse_foreign(routes, allowed_origins);
+    Edge {
+        cors: Some(Cors::new(allowed_origins)),
         ..Edge::before(routes, app)
-    })
+    }
 }
 
 /// The admin listener: sessions for login backends and operators, health for whoever runs it. One

@@ -4,6 +4,7 @@
 //! `edge` says what a request passes, `route` which routes there are.
 
 mod admin;
+mod allowed_origin;
 mod check;
 mod context;
 mod cookie;
@@ -29,9 +30,9 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use secrecy::SecretString;
 
+pub use allowed_origin::{InvalidOrigin, Origin};
 pub use cookie::{CookieSettings, SessionCookie, Tokens};
 pub use edge::{HttpService, admin, public};
-pub use origin::InvalidOrigin;
 pub use refusal::Refusal;
 pub use route::ROUTES;
 

@@ -17,6 +17,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, CorsLayer};
 use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError};
 
+use super::allowed_origin::Origin;
 use super::context::X_REQUEST_ID;
 use super::error::ApiError;
 use crate::task;
@@ -24,27 +25,21 @@ use crate::task;
 /// How much of a refused origin is logged, in bytes: a host's name has at most 253.
 const MOST_OF_AN_ORIGIN: usize = 300;
 
-/// An origin in `--allowed-origins` that no header can carry; `config` lets none through.
-#[derive(Debug, thiserror::Error)]
-#[error("not an origin: {0}")]
-pub struct InvalidOrigin(String);
-
 type Refuse = fn(ProtectionError) -> Response;
 
 /// Answers 403 to a browser's state-changing request from an origin that is neither our own nor
 /// allowed, before it reaches `routes`.
-pub(super) fn refuse_foreign<S>(
-    routes: S,
-    allowed_origins: &[String],
-) -> Result<Csrf<S, Refuse>, InvalidOrigin> {
-    let mut csrf = CsrfLayer::new();
-    for origin in allowed_origins {
-        csrf = csrf
-            .add_trusted_origin(origin)
-            .map_err(|_| InvalidOrigin(origin.clone()))?;
-    }
+#[expect(
+    clippy::expect_used,
+    reason = "an `Origin` is one that the layer takes"
+)]
+pub(super) fn refuse_foreign<S>(routes: S, allowed_origins: &[Origin]) -> Csrf<S, Refuse> {
+    let trusting = |csrf: CsrfLayer, origin: &Origin| csrf.add_trusted_origin(origin.as_str());
+    let csrf = allowed_origins.iter().try_fold(CsrfLayer::new(), trusting);
     let refuse: Refuse = |_| ApiError::OriginRefused.into_response();
-    Ok(csrf.with_rejection_response(refuse).layer(routes))
+    csrf.expect("an `Origin` is one that the layer takes")
+        .with_rejection_response(refuse)
+        .layer(routes)
 }
 
 /// Lets pages of the allowed origins read the answers, and answers their preflights. All else goes
@@ -56,12 +51,9 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    pub(super) fn new(allowed_origins: &[String]) -> Result<Self, InvalidOrigin> {
-        let allowed: Result<Vec<HeaderValue>, _> = allowed_origins
-            .iter()
-            .map(|origin| HeaderValue::try_from(origin).map_err(|_| InvalidOrigin(origin.clone())))
-            .collect();
-        let allowed = allowed?;
+    pub(super) fn new(allowed_origins: &[Origin]) -> Self {
+        let allowed = allowed_origins.iter().map(|origin| origin.header().clone());
+        let allowed: Vec<HeaderValue> = allowed.collect();
         let layer = CorsLayer::new()
             .allow_origin(allowed.clone())
             .allow_credentials(true)
@@ -71,7 +63,7 @@ impl Cors {
             .max_age(Duration::from_hours(2))
             // The edge says `Vary: Origin` on every answer.
             .vary::<[HeaderName; 0]>([]);
-        Ok(Self { layer, allowed })
+        Self { layer, allowed }
     }
 
     /// The answer of `inner`, with what it says to the page that asks.
@@ -194,7 +186,7 @@ mod tests {
                 "http://localhost:3000", "null", "https://evil.example"]),
         ) {
             let routes = service_fn(|_: Request| async { Ok(StatusCode::OK.into_response()) });
-            let guarded = refuse_foreign(routes, &ALLOWED.map(str::to_owned)).unwrap();
+            let guarded = refuse_foreign(routes, &ALLOWED.map(|origin| origin.parse().unwrap()));
             let mut request = Request::new(Body::empty());
             *request.method_mut() = Method::POST;
             let headers = request.headers_mut();

@@ -67,9 +67,6 @@ pub enum RunError {
     /// A setting got past `config` that HTTP cannot carry.
     #[error("a setting cannot be put in a header: {0}")]
     Header(#[from] axum::http::Error),
-    /// An origin got past `config` that no browser sends.
-    #[error("--allowed-origins: {0}")]
-    Origin(#[from] http::InvalidOrigin),
     /// The operating system gave no threads.
     #[error("cannot start: {0}")]
     Process(std::io::Error),
@@ -133,7 +130,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         request_timeout: config.limits.request_timeout,
         public_address: reachable(public_listener.local_addr().unwrap_or(config.listen)),
     };
-    let public = http::public(&app, &config.allowed_origins)?;
+    let public = http::public(&app, &config.allowed_origins);
     let admin_bound = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let admin = http::admin(&app, admin_bound);
 

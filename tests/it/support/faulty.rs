@@ -291,9 +291,10 @@ impl FaultyService {
         let shutdown = Shutdown::when(end, draining, Duration::from_secs(2));
         let listen = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let (public, admin) = (listen(), listen());
-        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+        let origins = origins.iter().map(|origin| origin.parse().unwrap());
+        let origins: Vec<_> = origins.collect();
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
-        let service = http::public(&app, &origins).unwrap();
+        let service = http::public(&app, &origins);
         let counts = ConnectionCounts::new(metrics, Listener::Public);
         let public = serve(public, service, limits, counts.clone(), shutdown.clone());
         let public = runtime.spawn(public);
