@@ -47,7 +47,11 @@ pub(super) struct Cluster {
 type Named = (Endpoint, String);
 
 /// Whose a slot is, and by a claim of which epoch; `None` if nobody's.
-type Owner = Option<(Endpoint, u64)>;
+type Owner = Option<(Arc<Endpoint>, u64)>;
+
+fn endpoint_of(owner: &Owner) -> Option<&Endpoint> {
+    owner.as_ref().map(|(endpoint, _)| &**endpoint)
+}
 
 /// What one node knows.
 #[derive(Debug, Default)]
@@ -61,7 +65,7 @@ struct Word {
 struct Claim {
     first: u16,
     last: u16,
-    master: Endpoint,
+    master: Arc<Endpoint>,
     epoch: u64,
 }
 
@@ -122,7 +126,7 @@ impl Cluster {
                     tracing::warn!(class, cause, "cannot learn the cluster's map");
                 }
             }
-            informants.news_or_doubt(&shared.doubted).await;
+            informants.news(&shared.doubted).await;
         }
     }
 
@@ -157,12 +161,8 @@ impl Cluster {
             return shared.cannot_tell(Class::ClusterDown);
         }
         let old = std::mem::replace(&mut self.owners, owners);
-        let owner_of = |owner: &Owner| owner.as_ref().map(|(owner, _)| owner.clone());
-        if old
-            .iter()
-            .map(owner_of)
-            .eq(self.owners.iter().map(owner_of))
-        {
+        let old = old.iter().map(endpoint_of);
+        if old.eq(self.owners.iter().map(endpoint_of)) {
             return;
         }
         let known = shared.known();
@@ -173,13 +173,12 @@ impl Cluster {
             known.node_at(endpoint).or_else(stray)
         };
         let mut map = Map::default();
-        for (slot, owner) in (0..SLOTS).zip(&self.owners) {
-            let Some((owner, _)) = owner else { continue };
+        for (slot, owner) in (0..SLOTS).zip(self.owners.iter().map(endpoint_of)) {
+            let Some(owner) = owner else { continue };
             let is_it = |node: &Arc<Node>| node.endpoint() == owner;
             let node = map.nodes.iter().position(is_it).unwrap_or_else(|| {
                 let lies_here = |(_, slot): &&(String, u16)| {
-                    let there = self.owners[usize::from(*slot)].as_ref();
-                    there.is_some_and(|(there, _)| there == owner)
+                    endpoint_of(&self.owners[usize::from(*slot)]) == Some(owner)
                 };
                 let fence = self.fences.iter().find(lies_here);
                 let fence = fence.map_or("", |(fence, _)| fence.as_str());
@@ -208,7 +207,7 @@ fn merge(words: &[&Word], known: &[Owner], are_few: bool) -> Vec<Owner> {
     /// The best claim so far, and by how many it leads among those of its epoch.
     #[derive(Clone, Copy, Default)]
     struct Best<'a> {
-        claim: Option<(&'a Endpoint, u64)>,
+        claim: Option<(&'a Arc<Endpoint>, u64)>,
         lead: usize,
     }
     let known = |slot: usize| {
@@ -239,7 +238,7 @@ fn merge(words: &[&Word], known: &[Owner], are_few: bool) -> Vec<Owner> {
     }
     let best = best.into_iter().enumerate();
     let claims = best.map(|(slot, best)| best.claim.or_else(|| known(slot)));
-    let owners = claims.map(|claim| claim.map(|(owner, epoch)| (owner.clone(), epoch)));
+    let owners = claims.map(|claim| claim.map(|(owner, epoch)| (Arc::clone(owner), epoch)));
     owners.collect()
 }
 
@@ -264,7 +263,7 @@ fn read_word(asked: &Place, mut answers: Answers) -> Result<Word, Failure> {
             word.claims.push(Claim {
                 first,
                 last: last.min(SLOTS - 1),
-                master,
+                master: Arc::new(master),
                 epoch: epoch.copied().unwrap_or_default(),
             });
         }
@@ -374,7 +373,7 @@ mod tests {
         let claim = |&(first, last, port, epoch)| Claim {
             first,
             last,
-            master: endpoint("a", port),
+            master: Arc::new(endpoint("a", port)),
             epoch,
         };
         Word {

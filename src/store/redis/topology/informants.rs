@@ -5,6 +5,7 @@
 //! looks like one without news, and would have to be doubted by asking anyway.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,15 +98,18 @@ impl<T: Send + Sync + 'static> Informants<T> {
     }
 
     /// Waits until it is worth looking at what they said. A doubt has all of them asked at once.
-    pub(super) async fn news_or_doubt(&self, doubted: &Notify) {
-        // However many calls fail at a time.
-        sleep(LEAST_LOOK).await;
-        tokio::select! {
-            () = self.asking.news.notified() => {}
-            () = doubted.notified() => {
-                self.asking.hurry.send_replace(());
+    pub(super) async fn news(&self, doubted: &Notify) {
+        let mut long_enough = pin!(sleep(self.asking.question.every));
+        loop {
+            // However many calls fail at a time.
+            sleep(LEAST_LOOK).await;
+            tokio::select! {
+                () = self.asking.news.notified() => return,
+                () = &mut long_enough => return,
+                () = doubted.notified() => {
+                    self.asking.hurry.send_replace(());
+                }
             }
-            () = sleep(self.asking.question.every) => {}
         }
     }
 

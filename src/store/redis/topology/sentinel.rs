@@ -89,7 +89,7 @@ impl Sentinels {
                     shared.cannot_tell(Class::Sentinel);
                 }
             }
-            informants.news_or_doubt(&shared.doubted).await;
+            informants.news(&shared.doubted).await;
         }
     }
 }
