@@ -1,7 +1,7 @@
 //! From what was said to what it means, with every fault in one run.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::time::Duration;
@@ -138,6 +138,11 @@ impl Flags {
                     "store",
                     "`file:` lacks a path, such as file:/var/lib/neptun-auth/sessions",
                 );
+            }
+            if path.starts_with('~') || path.trim() != path {
+                let problem =
+                    format!("`{path}` is not as a shell would read it: write the whole path");
+                faults.add("store", problem);
             }
             return Some(StoreConfig::File {
                 path: path.into(),
@@ -284,10 +289,17 @@ impl Flags {
     }
 }
 
+/// How much of a file of secrets is read, in bytes.
+const MOST_OF_A_SECRET: u64 = 64 * 1024;
+
 /// A file's text without the line break that editors end it with and the byte-order mark that some
 /// begin it with, which are no part of a secret.
 fn secret_from_file(path: &str) -> Parsed<SecretString> {
-    let text = fs::read_to_string(path).map_err(|error| {
+    let mut text = String::new();
+    // It may be a pipe, which has no size to ask for.
+    let read =
+        File::open(path).and_then(|file| file.take(MOST_OF_A_SECRET).read_to_string(&mut text));
+    read.map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::NotFound => "give the path of an existing file",
             ErrorKind::PermissionDenied => "let the user that runs this service read it",
@@ -296,6 +308,11 @@ fn secret_from_file(path: &str) -> Parsed<SecretString> {
         };
         format!("cannot read {path}: {error}; {advice}")
     })?;
+    if text.len() as u64 == MOST_OF_A_SECRET {
+        return Err(format!(
+            "{path} is larger than any file of secrets: name the right one"
+        ));
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }

@@ -69,7 +69,7 @@ impl<S> Instrumented<S> {
     fn count<T>(&self, operation: StoreOperation, outcome: &Result<T, StoreError>, begun: Instant) {
         let failure = outcome.as_ref().err().map(StoreError::class);
         self.metrics.store_call(operation, failure, begun.elapsed());
-        self.outages.note(operation, failure);
+        self.outages.note(operation, failure, begun);
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Outages {
     known: Mutex<BTreeMap<(&'static str, &'static str), Outage>>,
 }
 
-/// From the first failure to the last, until a line has said that it is over.
+/// From the beginning of the first call that failed to the end of the last, until a line has said that it is over.
 struct Outage {
     failures: u64,
     first: Instant,
@@ -37,10 +37,15 @@ impl Outages {
         }
     }
 
-    /// Such a call has failed, or has not.
-    pub(super) fn note(&self, operation: StoreOperation, failure: Option<&'static str>) {
+    /// Such a call, begun then, has failed or has not.
+    pub(super) fn note(
+        &self,
+        operation: StoreOperation,
+        failure: Option<&'static str>,
+        begun: Instant,
+    ) {
         match failure {
-            Some(class) => self.failed(operation, class),
+            Some(class) => self.failed(operation, class, begun),
             None if self.have_begun[operation as usize].load(Ordering::Relaxed) => {
                 self.works(operation);
             }
@@ -48,17 +53,17 @@ impl Outages {
         }
     }
 
-    fn failed(&self, operation: StoreOperation, class: &'static str) {
+    fn failed(&self, operation: StoreOperation, class: &'static str, begun: Instant) {
         let now = Instant::now();
         let mut known = self.known.lock();
         let outage = known.entry((operation.word(), class)).or_insert(Outage {
             failures: 0,
-            first: now,
+            first: begun,
             last: now,
             last_line: None,
         });
         if outage.failures == 0 {
-            outage.first = now;
+            outage.first = begun;
         }
         outage.failures += 1;
         outage.last = now;
