@@ -13,6 +13,7 @@ use neptun_auth::store::{FileConfig, FileStore};
 use super::disk::{Disk, Flavour};
 use super::mounted::Mounted;
 use super::{AT, Scratch, config, id, is_live, numbers_of, open, session, user};
+use crate::support::wait_until;
 
 const FLAVOURS: [Flavour; 3] = [Flavour::Refused, Flavour::Applied, Flavour::Torn];
 
@@ -171,8 +172,11 @@ async fn every_single_call_may_fail_again_while_it_recovers() {
     for calls_before in 0.. {
         let disk = Disk::with(image.clone());
         let store = open(&disk);
+        let opened = disk.calls();
         disk.fail(0, true, Flavour::Torn);
         assert!(answer(IMPATIENT, store.delete(&id(1), AT)).await.is_none());
+        // On a busy machine the store's thread may not have come to it yet.
+        wait_until("the disk has failed", || disk.calls() > opened);
         let before = disk.calls();
         disk.fail(calls_before, false, Flavour::Torn);
         let second = answer(PATIENT, store.delete(&id(1), AT)).await;
