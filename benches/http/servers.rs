@@ -100,7 +100,7 @@ impl Server {
         let requests = bodies.iter().map(|body| {
             let length = body.len();
             let head = format!(
-                "POST /admin/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                "POST /admin/sessions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                  authorization: Bearer {ADMIN_TOKEN}\r\ncontent-length: {length}\r\n\r\n"
             );
             (head + body).into_bytes()
