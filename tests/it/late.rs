@@ -58,8 +58,9 @@ fn ask_in_vain(service: &FaultyService, ask: &Ask, to_admin: bool) -> Answer {
     };
     let answer = ask.send(address);
     service.wait_until_called();
-    service.release();
+    // First, or a call that follows the released one could wait as well.
     service.fail(Fault::None);
+    service.release();
     answer
 }
 
