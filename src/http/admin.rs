@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::context::{done, to_the_end};
+use super::context::{done, logged_to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::fields::Fields;
@@ -109,7 +109,7 @@ pub(super) async fn issue(
         async move |(_token, session): (SessionToken, Session)| sessions.take_back(session.id).await
     };
     let work = async move { Ok(sessions.issue(user, ttl).await?) };
-    let (token, session) = to_the_end(work, unheard).await?;
+    let (token, session) = logged_to_the_end(work, unheard).await?;
     let issued = Issued {
         id: session.id.to_string(),
         user: session.user.to_string(),
@@ -185,7 +185,7 @@ pub(super) async fn revoke_user(
         let revoked = sessions.revoke_user(user).await;
         revoked.map_err(ApiError::store(Operation::Revoke))
     };
-    let revoked = to_the_end(work, done).await?;
+    let revoked = logged_to_the_end(work, done).await?;
     Ok(Json(Revoked { revoked }))
 }
 
@@ -207,7 +207,7 @@ pub(super) async fn revoke_session(
         let was_live = sessions.revoke_id(id).await;
         was_live.map_err(ApiError::store(Operation::Revoke))
     };
-    to_the_end(work, done)
+    logged_to_the_end(work, done)
         .await?
         .then_some(StatusCode::NO_CONTENT)
         .ok_or(ApiError::NoSuchSession)

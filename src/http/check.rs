@@ -13,7 +13,7 @@ use crate::session::SessionManager;
 const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
 const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
 
-/// Says whose live session vouches for the request, if one does.
+/// Says whose live session the request has, if it has one.
 pub(super) async fn get(
     State(sessions): State<Arc<SessionManager>>,
     presented: Presented,

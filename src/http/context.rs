@@ -35,7 +35,7 @@ pub(super) fn context_of(
 
 /// Runs `work` to its end even if the request that asked for it is abandoned. Then its failure is
 /// logged as if it were answered, and what else comes of it is `unheard`'s.
-pub(super) async fn to_the_end<T, F, U, L>(work: F, unheard: U) -> Result<T, ApiError>
+pub(super) async fn logged_to_the_end<T, F, U, L>(work: F, unheard: U) -> Result<T, ApiError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, ApiError>> + Send + 'static,

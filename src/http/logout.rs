@@ -8,7 +8,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::context::{done, to_the_end};
+use super::context::{done, logged_to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::json::json;
@@ -65,5 +65,5 @@ async fn end(
         });
         Ok(ended)
     };
-    to_the_end(work, done).await
+    logged_to_the_end(work, done).await
 }

@@ -66,7 +66,7 @@ words! {
 words! {
     /// How a check ended.
     pub enum CheckOutcome {
-        /// A live session vouches for the request.
+        /// The request has a live session.
         Active = "active",
         /// None does.
         Denied = "denied",

@@ -59,7 +59,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The store could not be opened.
-    #[error(transparent)]
+    #[error("--store: {0}")]
     Store(#[from] store::OpenError),
     /// The store could not put everything where it is to stay.
     #[error("the store was not closed in order: {0}")]

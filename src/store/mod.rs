@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use file::{FileConfig, FileStore};
+pub use file::{FileConfig, FileStore, OpenError};
 pub use instrumented::Instrumented;
 pub use memory::MemoryStore;
 pub use redis::{RedisConfig, RedisStore, RedisUrl};
@@ -39,11 +39,6 @@ pub enum StoreConfig {
     /// In Redis or Valkey, shared by many replicas of this service.
     Redis(RedisConfig),
 }
-
-/// Why a store could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("--store: {0}")]
-pub struct OpenError(#[from] file::OpenError);
 
 impl StoreConfig {
     /// What an operator should be warned of at start.

@@ -19,8 +19,8 @@ use crate::store::memory::{Mark, MemoryStore};
 /// Where one caller waits.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// An answer that waits for its commit.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), &Arc<Fault>>) + Send>;
+/// Answers a call once its commit has come out.
+pub(super) type Callback = Box<dyn FnOnce(Result<(), &Arc<Fault>>) + Send>;
 
 /// Changes decided and not yet written.
 pub(super) struct Batch<'a> {
@@ -32,7 +32,7 @@ pub(super) struct Batch<'a> {
     marks: HashMap<User, Mark>,
     /// How many of the marks are not moved but new.
     new_marks: usize,
-    answers: Vec<Answer>,
+    callbacks: Vec<Callback>,
 }
 
 impl<'a> Batch<'a> {
@@ -45,7 +45,7 @@ impl<'a> Batch<'a> {
             revoked: HashMap::new(),
             marks: HashMap::new(),
             new_marks: 0,
-            answers: Vec::new(),
+            callbacks: Vec::new(),
         }
     }
 
@@ -138,13 +138,13 @@ impl<'a> Batch<'a> {
         for (user, mark) in self.marks {
             self.memory.restore_mark(user, mark);
         }
-        answer_all(self.answers, Ok(()));
+        call_all(self.callbacks, Ok(()));
     }
 
-    /// The answers of a batch that was not written, or of which that is not known yet. The memory
+    /// What answers the calls of a batch that was not written, or of which that is not known yet. The memory
     /// stays as it was.
-    pub(super) fn into_answers(self) -> Vec<Answer> {
-        self.answers
+    pub(super) fn into_callbacks(self) -> Vec<Callback> {
+        self.callbacks
     }
 
     /// Takes the session out, over or not, unless this batch has done so already.
@@ -222,7 +222,7 @@ impl<'a> Batch<'a> {
     }
 
     fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, value: T) {
-        self.answers.push(Box::new(move |written| {
+        self.callbacks.push(Box::new(move |written| {
             // Whoever waited may have given up; what was decided holds all the same.
             let _ = reply.send(match written {
                 Ok(()) => Ok(value),
@@ -233,9 +233,9 @@ impl<'a> Batch<'a> {
 }
 
 /// Lets all of them know how it went.
-pub(super) fn answer_all(answers: Vec<Answer>, written: Result<(), &Arc<Fault>>) {
-    for answer in answers {
-        answer(written);
+pub(super) fn call_all(callbacks: Vec<Callback>, written: Result<(), &Arc<Fault>>) {
+    for call in callbacks {
+        call(written);
     }
 }
 

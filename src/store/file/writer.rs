@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::FileConfig;
-use super::batch::{Answer, Batch, Reply, answer_all, unavailable};
+use super::batch::{Batch, Callback, Reply, call_all, unavailable};
 use super::entry::Entry;
 use super::journal::{Fault, Journal, Unreadable};
 use crate::rate_limit::RateLimit;
@@ -67,7 +67,7 @@ pub(super) struct Writer {
     /// When it was last tried to reopen it.
     tried_at: Option<Instant>,
     /// The answers of the batch of which it is not known whether the disk holds it.
-    in_doubt: Vec<Answer>,
+    in_doubt: Vec<Callback>,
     /// A full disk may take the one write and not the next.
     faults: RateLimit,
     recoveries: RateLimit,
@@ -127,7 +127,7 @@ impl Writer {
         self.serve(Vec::new());
         match self.fault {
             Some(fault) => {
-                answer_all(self.in_doubt, Err(&fault));
+                call_all(self.in_doubt, Err(&fault));
                 Err(fault)
             }
             None => Ok(self.journal.close()?),
@@ -201,10 +201,10 @@ impl Writer {
             }
         }
         match working {
-            Err(fault) => answer_all(batch.into_answers(), Err(&fault)),
+            Err(fault) => call_all(batch.into_callbacks(), Err(&fault)),
             Ok(()) if self.commit(&mut batch).is_ok() => batch.succeed(),
             Ok(()) => {
-                self.in_doubt = batch.into_answers();
+                self.in_doubt = batch.into_callbacks();
                 let _ = self.recover();
             }
         }
@@ -291,8 +291,8 @@ impl Writer {
         let memory = &*self.memory;
         let reopened = self.journal.reopen(|row| replay(row, memory));
         match self.journal.holds_last_commit() {
-            Some(true) => answer_all(std::mem::take(&mut self.in_doubt), Ok(())),
-            Some(false) => answer_all(std::mem::take(&mut self.in_doubt), Err(&failed)),
+            Some(true) => call_all(std::mem::take(&mut self.in_doubt), Ok(())),
+            Some(false) => call_all(std::mem::take(&mut self.in_doubt), Err(&failed)),
             None => {}
         }
         match reopened {

@@ -5,7 +5,7 @@
 //! a server that fell silent has been told to change is still listened for, since it may do it yet.
 //!
 //! Many calls share the connection; redis-rs hands replies out in the order of the commands. A
-//! call that gives up leaves its place in that order, so its late reply goes nowhere, and not to
+//! call that gives up leaves its addr in that order, so its late reply goes nowhere, and not to
 //! the next call.
 
 use std::pin::pin;
@@ -19,7 +19,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::dial::{Place, Way};
+use super::dial::{ServerAddr, Way};
 use super::error::{Class, Failure};
 
 /// How long a fence key lives after its last use, in milliseconds: a day.
@@ -97,7 +97,7 @@ impl Life {
 }
 
 impl Conn {
-    pub(super) async fn open(way: &Way, place: &Place) -> Result<Self, Failure> {
+    pub(super) async fn open(way: &Way, addr: &ServerAddr) -> Result<Self, Failure> {
         let life = Arc::<Life>::default();
         let told = Arc::clone(&life);
         let on_push = move |push: PushInfo| -> Result<(), ()> {
@@ -107,7 +107,7 @@ impl Conn {
             Ok(())
         };
         Ok(Self {
-            mux: way.open_watched(place, on_push).await?,
+            mux: way.open_watched(addr, on_push).await?,
             life,
             confirmations: Confirmations::default(),
         })
@@ -216,7 +216,7 @@ impl Conn {
 
     /// Waits until `replicas` replicas have all that was answered on this connection so far.
     ///
-    /// `WAIT` vouches for what its own connection wrote last, and a call that found nothing to
+    /// `WAIT` speaks for what its own connection wrote last, and a call that found nothing to
     /// remove wrote nothing: it must not be told that an earlier removal, which perhaps came
     /// through another connection, is safe because this one has been idle. So each `WAIT` has a
     /// small write before it, the fence. To renew a key's expiry is one that a server which is

@@ -50,9 +50,9 @@ pub(super) struct Way {
 
 /// One address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct ServerAddr {
     pub(super) endpoint: Endpoint,
-    pub(super) address: SocketAddr,
+    pub(super) socket: SocketAddr,
 }
 
 /// Who is logged in to.
@@ -88,11 +88,11 @@ impl Way {
     /// A connection that is logged in, and no more than that.
     pub(super) async fn open(
         &self,
-        place: &Place,
+        addr: &ServerAddr,
         whom: As,
     ) -> Result<MultiplexedConnection, Failure> {
-        let (protocol, config) = (ProtocolVersion::RESP2, config(place.address));
-        let client = self.client(&place.endpoint, whom, protocol)?;
+        let (protocol, config) = (ProtocolVersion::RESP2, config(addr.socket));
+        let client = self.client(&addr.endpoint, whom, protocol)?;
         let open = client.get_multiplexed_async_connection_with_config(&config);
         Ok(open.await?)
     }
@@ -100,11 +100,11 @@ impl Way {
     /// The same to a server, with somebody who is told of its end at once: RESP3 can do that.
     pub(super) async fn open_watched(
         &self,
-        place: &Place,
+        addr: &ServerAddr,
         watcher: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, Failure> {
-        let (protocol, config) = (ProtocolVersion::RESP3, config(place.address));
-        let client = self.client(&place.endpoint, As::Server, protocol)?;
+        let (protocol, config) = (ProtocolVersion::RESP3, config(addr.socket));
+        let client = self.client(&addr.endpoint, As::Server, protocol)?;
         let config = config.set_push_sender(watcher);
         let open = client.get_multiplexed_async_connection_with_config(&config);
         Ok(open.await?)
@@ -153,13 +153,13 @@ impl Way {
 }
 
 /// All addresses of a name.
-pub(super) async fn places(endpoint: &Endpoint) -> Result<Vec<Place>, Failure> {
+pub(super) async fn resolve(endpoint: &Endpoint) -> Result<Vec<ServerAddr>, Failure> {
     let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
-    let place = |address| Place {
+    let addr = |address| ServerAddr {
         endpoint: endpoint.clone(),
-        address,
+        socket: address,
     };
-    Ok(found.map(place).collect())
+    Ok(found.map(addr).collect())
 }
 
 /// Deadlines are the callers' own, so redis-rs gets none.

@@ -61,10 +61,10 @@ pub struct RedisConfig {
 
 /// Sessions, and revocations of sealed ones, in Redis.
 pub struct RedisStore {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
-struct Shared {
+struct Inner {
     topology: Topology,
     layout: Layout,
     require_durable: bool,
@@ -87,7 +87,7 @@ impl RedisStore {
         let way = Way::new(&config.url, config.timeout, config.wait_replicas, no_key);
         let topology = Topology::open(&config.url, way, &layout);
         Self {
-            shared: Arc::new(Shared {
+            inner: Arc::new(Inner {
                 topology,
                 layout,
                 require_durable: config.require_durable,
@@ -100,18 +100,18 @@ impl RedisStore {
     /// The same store, which also counts how its servers are.
     #[must_use]
     pub fn counted_in(self, metrics: Arc<Metrics>) -> Self {
-        self.shared.topology.count_in(metrics);
+        self.inner.topology.count_in(metrics);
         self
     }
 
     /// Does something in several steps to its end, even if the caller goes away in the middle.
-    async fn to_the_end<T, F, W>(&self, work: F) -> Result<T, StoreError>
+    async fn spawned<T, F, W>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(Arc<Shared>) -> W,
+        F: FnOnce(Arc<Inner>) -> W,
         W: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let task = tokio::spawn(work(Arc::clone(&self.shared)));
+        let task = tokio::spawn(work(Arc::clone(&self.inner)));
         let stopped = |cause| Err(Failure::from(Class::Stopped).because(cause).into());
         task.await.unwrap_or_else(stopped)
     }
@@ -120,8 +120,8 @@ impl RedisStore {
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
-        self.to_the_end(move |shared| async move {
-            let inserted = shared.insert(&session, at).await;
+        self.spawned(move |inner| async move {
+            let inserted = inner.insert(&session, at).await;
             let is_refused = inserted.is_err();
             // Nobody waits for what is tidied up.
             if inserted
@@ -130,9 +130,9 @@ impl SessionStore for RedisStore {
             {
                 tokio::spawn(async move {
                     if is_refused {
-                        shared.discard(&session).await;
+                        inner.discard(&session).await;
                     } else {
-                        shared.repair_index(&session.user).await;
+                        inner.repair_index(&session.user).await;
                     }
                 });
             }
@@ -142,15 +142,15 @@ impl SessionStore for RedisStore {
     }
 
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let key = self.shared.layout.session(id);
-        let found: Option<String> = self.shared.call().read(&key, &get(&key)).await?;
+        let key = self.inner.layout.session(id);
+        let found: Option<String> = self.inner.call().read(&key, &get(&key)).await?;
         let found = found.map(|record| understood(*id, &record)).transpose()?;
         Ok(found.filter(|session| at.is_live(session)))
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
-        let Shared { layout, .. } = &*self.shared;
-        let call = self.shared.call();
+        let Inner { layout, .. } = &*self.inner;
+        let call = self.inner.call();
         let key = layout.session(id);
         let touched: Option<String> = call.read(&key, &scripts::touch(&key, at)).await?;
         let Some(record) = touched else {
@@ -164,12 +164,12 @@ impl SessionStore for RedisStore {
     }
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let call = self.shared.call();
-        let key = self.shared.layout.session(id);
+        let call = self.inner.call();
+        let key = self.inner.layout.session(id);
         let taken: Option<String> = call.change(&key, &getdel(&key)).await?;
         let taken = taken.map(|record| understood(*id, &record)).transpose()?;
         if let Some(session) = &taken {
-            self.shared.unlist(&call, &session.user, &[*id]).await;
+            self.inner.unlist(&call, &session.user, &[*id]).await;
         }
         let ended = taken.filter(|session| at.is_live(session));
         match call.confirmed().await {
@@ -182,7 +182,7 @@ impl SessionStore for RedisStore {
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
-        Ok(self.shared.list(user, at).await?)
+        Ok(self.inner.list(user, at).await?)
     }
 
     async fn delete_all(
@@ -192,7 +192,7 @@ impl SessionStore for RedisStore {
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
         let user = user.clone();
-        self.to_the_end(move |shared| async move { shared.end_all(&user, at, seals_until).await })
+        self.spawned(move |inner| async move { inner.end_all(&user, at, seals_until).await })
             .await
     }
 
@@ -200,8 +200,8 @@ impl SessionStore for RedisStore {
         if at.is_past(sealed.expires_at) {
             return Ok(false);
         }
-        let Shared { layout, .. } = &*self.shared;
-        let call = self.shared.call();
+        let Inner { layout, .. } = &*self.inner;
+        let call = self.inner.call();
         // The mark first: should it be set in between, this revocation counts as before it.
         let covered = match &sealed.user {
             Some(user) => {
@@ -230,8 +230,8 @@ impl SessionStore for RedisStore {
     }
 
     async fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {
-        let Shared { layout, .. } = &*self.shared;
-        let call = self.shared.call();
+        let Inner { layout, .. } = &*self.inner;
+        let call = self.inner.call();
         let by_itself = async {
             let key = layout.revocation(&sealed.id);
             let mut exists = redis::cmd("EXISTS");
@@ -257,7 +257,7 @@ impl SessionStore for RedisStore {
     /// Sessions on servers that are lost are no reason to turn the others away, nor is it that
     /// changes cannot be confirmed: checks are still worth having.
     async fn ready(&self) -> Result<(), StoreError> {
-        let survey = self.shared.topology.survey(self.shared.deadline()).await;
+        let survey = self.inner.topology.survey(self.inner.deadline()).await;
         if survey.serving == 0 {
             let failure = survey.failure.unwrap_or(Class::Connecting.into());
             return Err(failure.into());
@@ -266,7 +266,7 @@ impl SessionStore for RedisStore {
             .is_unconfirmed
             .then(|| "changes cannot be confirmed".to_owned());
         match survey.doubt.or(unconfirmed) {
-            Some(doubt) if self.shared.require_durable => {
+            Some(doubt) if self.inner.require_durable => {
                 Err(Failure::from(Class::Durability).because(doubt).into())
             }
             _ => Ok(()),
@@ -283,7 +283,7 @@ impl SessionStore for RedisStore {
     }
 }
 
-impl Shared {
+impl Inner {
     fn deadline(&self) -> Instant {
         Instant::now() + self.time_for_a_call
     }

@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::conn::{Conn, Life, Purpose};
-use super::dial::{Place, Way, places};
+use super::dial::{ServerAddr, Way, resolve};
 use super::durability::Promises;
 use super::error::{Class, Failure};
 use super::url::Endpoint;
@@ -67,7 +67,7 @@ struct Server {
     doubted: Arc<Notify>,
     /// Whether it is known to be the right one now; if not, only the very process may be gone to
     /// that was before.
-    is_vouched_for: AtomicBool,
+    is_confirmed: AtomicBool,
     fence: Mutex<Arc<str>>,
     /// Of the connections for reads and for changes.
     lives: Mutex<[Weak<Life>; 2]>,
@@ -117,7 +117,7 @@ impl Node {
             endpoint,
             way: Arc::clone(way),
             doubted: Arc::clone(doubted),
-            is_vouched_for: AtomicBool::new(true),
+            is_confirmed: AtomicBool::new(true),
             fence: Mutex::new(fence.into()),
             lives: Mutex::default(),
             known: Mutex::default(),
@@ -157,10 +157,8 @@ impl Node {
     }
 
     /// Whether it is known to be the right server now.
-    pub(super) fn vouch(&self, is_right: bool) {
-        self.server
-            .is_vouched_for
-            .store(is_right, Ordering::Relaxed);
+    pub(super) fn confirm(&self, is_right: bool) {
+        self.server.is_confirmed.store(is_right, Ordering::Relaxed);
     }
 
     /// Ends every connection, because of this.
@@ -302,10 +300,8 @@ impl Server {
     /// first.
     async fn attempt(&self, purpose: Purpose) -> Result<Conn, Failure> {
         let attempt = async {
-            let places = places(&self.endpoint).await?;
-            let attempts = places
-                .iter()
-                .map(|place| Box::pin(self.open(place, purpose)));
+            let addrs = resolve(&self.endpoint).await?;
+            let attempts = addrs.iter().map(|addr| Box::pin(self.open(addr, purpose)));
             let (conn, _) = select_ok(attempts).await?;
             Ok(conn)
         };
@@ -313,11 +309,11 @@ impl Server {
         made.unwrap_or(Err(Class::Timeout.into()))
     }
 
-    async fn open(&self, place: &Place, purpose: Purpose) -> Result<Conn, Failure> {
-        let conn = Conn::open(&self.way, place).await?;
+    async fn open(&self, addr: &ServerAddr, purpose: Purpose) -> Result<Conn, Failure> {
+        let conn = Conn::open(&self.way, addr).await?;
         let seen = self.examine(&conn).await?;
         let is_same = seen.run_id.is_some() && self.run_id() == seen.run_id;
-        if !is_same && !self.is_vouched_for.load(Ordering::Relaxed) {
+        if !is_same && !self.is_confirmed.load(Ordering::Relaxed) {
             return Err(Class::Sentinel.into());
         }
         self.lives.lock()[purpose as usize] = Arc::downgrade(conn.life());

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::conn::Purpose;
 use super::error::{Class, Failure};
-use super::{Shared, get, getdel, scripts, understood};
+use super::{Inner, get, getdel, scripts, understood};
 use crate::session::{
     Ended, Moment, NotBefore, Session, SessionId, SessionList, StoreError, Timestamp, User,
 };
@@ -46,7 +46,7 @@ pub(super) const fn repair_is_due(indexed: usize) -> bool {
     indexed.is_multiple_of(step)
 }
 
-impl Shared {
+impl Inner {
     /// The user's live sessions that expire last.
     pub(super) async fn list(&self, user: &User, at: Moment) -> Result<SessionList, Failure> {
         let live = self.look_through(user, Some(at), SessionList::MOST).await?;
@@ -199,7 +199,7 @@ enum Order {
 /// let others move up, which such a page misses; so the last is read when nothing is worked on any
 /// more, and has all that is left. Whoever logs in after that has survived.
 struct Ending<'a> {
-    store: &'a Shared,
+    store: &'a Inner,
     call: &'a Call<'a>,
     user: &'a User,
     at: Moment,
@@ -213,7 +213,7 @@ struct Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
-    fn new(store: &'a Shared, call: &'a Call<'a>, user: &'a User, at: Moment) -> Self {
+    fn new(store: &'a Inner, call: &'a Call<'a>, user: &'a User, at: Moment) -> Self {
         Self {
             store,
             call,

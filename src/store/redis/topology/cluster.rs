@@ -12,12 +12,12 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::super::dial::{As, Place};
+use super::super::dial::{As, ServerAddr};
 use super::super::error::{Class, Failure};
 use super::super::node::Node;
 use super::super::url::Endpoint;
 use super::informants::{Answers, Informants, Names, Question};
-use super::{Map, Range, SLOTS, Shared};
+use super::{Map, Range, SLOTS, TopologyState};
 
 /// How often a node is asked.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ impl Cluster {
         }
     }
 
-    pub(super) async fn keep_current(mut self, shared: Arc<Shared>) {
+    pub(super) async fn keep_current(mut self, shared: Arc<TopologyState>) {
         let mut commands = redis::pipe();
         commands.cmd("CLUSTER").arg("SLOTS");
         commands.cmd("CLUSTER").arg("NODES");
@@ -134,26 +134,26 @@ impl Cluster {
     async fn choose(
         &self,
         first: Option<Endpoint>,
-        said: &[(Place, Arc<Word>)],
+        said: &[(ServerAddr, Arc<Word>)],
         names: &mut Names,
-    ) -> Vec<Place> {
+    ) -> Vec<ServerAddr> {
         let mut all: Vec<Endpoint> = self.nodes.iter().chain(&self.seeds).cloned().collect();
         shuffle(&mut all);
         all.splice(0..0, first);
-        let all = names.places(&all).await;
-        let mut places: Vec<Place> = Vec::new();
-        let answering = said.iter().map(|(place, _)| place);
-        let known = all.iter().flat_map(|(_, places)| places);
-        for place in answering.chain(known) {
-            if places.len() < ASKED && !places.contains(place) {
-                places.push(place.clone());
+        let all = names.addrs(&all).await;
+        let mut addrs: Vec<ServerAddr> = Vec::new();
+        let answering = said.iter().map(|(addr, _)| addr);
+        let known = all.iter().flat_map(|(_, addrs)| addrs);
+        for addr in answering.chain(known) {
+            if addrs.len() < ASKED && !addrs.contains(addr) {
+                addrs.push(addr.clone());
             }
         }
-        places
+        addrs
     }
 
     /// Makes the map of what the nodes said, with the connections there are.
-    fn adopt(&mut self, shared: &Shared, words: &[&Word], are_few: bool) {
+    fn adopt(&mut self, shared: &TopologyState, words: &[&Word], are_few: bool) {
         let nodes = words.iter().flat_map(|word| word.nodes.iter().cloned());
         self.nodes = nodes.collect::<HashSet<_>>().into_iter().collect();
         let owners = merge(words, &self.owners, are_few);
@@ -242,7 +242,7 @@ fn merge(words: &[&Word], known: &[Owner], are_few: bool) -> Vec<Owner> {
     owners.collect()
 }
 
-fn read_word(asked: &Place, mut answers: Answers) -> Result<Word, Failure> {
+fn read_word(asked: &ServerAddr, mut answers: Answers) -> Result<Word, Failure> {
     let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
     let slots: Vec<Value> = redis::from_redis_value(next()?)?;
     let epochs = match next() {

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::dial::{As, Place, Way, places};
+use super::super::dial::{As, ServerAddr, Way, resolve};
 use super::super::error::{Class, Failure};
 use super::super::url::Endpoint;
 
@@ -37,7 +37,7 @@ const NAMES_TAKE: Duration = Duration::from_millis(500);
 pub(super) struct Question<T> {
     pub(super) whom: As,
     pub(super) commands: Pipeline,
-    pub(super) read: fn(&Place, Answers) -> Result<T, Failure>,
+    pub(super) read: fn(&ServerAddr, Answers) -> Result<T, Failure>,
     pub(super) every: Duration,
 }
 
@@ -47,13 +47,13 @@ pub(super) type Answers = std::vec::IntoIter<Result<Value, Failure>>;
 /// Those that are asked.
 pub(super) struct Informants<T> {
     asking: Arc<Asking<T>>,
-    tasks: HashMap<Place, AbortHandle>,
+    tasks: HashMap<ServerAddr, AbortHandle>,
 }
 
 struct Asking<T> {
     way: Arc<Way>,
     question: Question<T>,
-    said: Mutex<HashMap<Place, Said<T>>>,
+    said: Mutex<HashMap<ServerAddr, Said<T>>>,
     news: Notify,
     hurry: watch::Sender<()>,
 }
@@ -79,21 +79,21 @@ impl<T: Send + Sync + 'static> Informants<T> {
     }
 
     /// Asks these from now on, and no others.
-    pub(super) fn ask(&mut self, places: Vec<Place>) {
-        self.tasks.retain(|place, task| {
-            let stays = places.contains(place);
+    pub(super) fn ask(&mut self, addrs: Vec<ServerAddr>) {
+        self.tasks.retain(|addr, task| {
+            let stays = addrs.contains(addr);
             if !stays {
                 task.abort();
-                self.asking.said.lock().remove(place);
+                self.asking.said.lock().remove(addr);
             }
             stays
         });
-        for place in places {
-            let task = |place: &Place| {
+        for addr in addrs {
+            let task = |addr: &ServerAddr| {
                 let asking = Arc::clone(&self.asking);
-                tokio::spawn(ask_again_and_again(asking, place.clone())).abort_handle()
+                tokio::spawn(ask_again_and_again(asking, addr.clone())).abort_handle()
             };
-            self.tasks.entry(place).or_insert_with_key(task);
+            self.tasks.entry(addr).or_insert_with_key(task);
         }
     }
 
@@ -114,12 +114,12 @@ impl<T: Send + Sync + 'static> Informants<T> {
     }
 
     /// What those said who answered not longer ago than this.
-    pub(super) fn said(&self, within: Duration) -> Vec<(Place, Arc<T>)> {
+    pub(super) fn said(&self, within: Duration) -> Vec<(ServerAddr, Arc<T>)> {
         let said = self.asking.said.lock();
         let fresh = said.iter().filter(|(_, said)| said.at.elapsed() < within);
-        let answered = fresh.filter_map(|(place, said)| {
+        let answered = fresh.filter_map(|(addr, said)| {
             let what = said.what.as_ref().ok()?;
-            Some((place.clone(), Arc::clone(what)))
+            Some((addr.clone(), Arc::clone(what)))
         });
         answered.collect()
     }
@@ -143,16 +143,16 @@ impl<T> Drop for Informants<T> {
     }
 }
 
-async fn ask_again_and_again<T: Send + Sync>(asking: Arc<Asking<T>>, place: Place) {
+async fn ask_again_and_again<T: Send + Sync>(asking: Arc<Asking<T>>, addr: ServerAddr) {
     let (mut kept, mut hurry) = (None, asking.hurry.subscribe());
     loop {
-        let answer = timeout(asking.way.timeout, asking.ask(&mut kept, &place)).await;
+        let answer = timeout(asking.way.timeout, asking.ask(&mut kept, &addr)).await;
         let what = answer.unwrap_or(Err(Class::Timeout.into())).map(Arc::new);
         if what.is_err() {
             kept = None;
         }
         let at = Instant::now();
-        asking.said.lock().insert(place.clone(), Said { at, what });
+        asking.said.lock().insert(addr.clone(), Said { at, what });
         asking.news.notify_one();
         sleep(LEAST_PAUSE).await;
         tokio::select! {
@@ -167,46 +167,49 @@ impl<T> Asking<T> {
     async fn ask(
         &self,
         kept: &mut Option<MultiplexedConnection>,
-        place: &Place,
+        addr: &ServerAddr,
     ) -> Result<T, Failure> {
         let open = match kept.take() {
             Some(open) => open,
-            None => self.way.open(place, self.question.whom).await?,
+            None => self.way.open(addr, self.question.whom).await?,
         };
         let commands = &self.question.commands;
         let open = kept.insert(open);
         let answers = open.send_packed_commands(commands, 0, commands.len());
         let answers = answers.await?.into_iter();
         let answers = answers.map(|answer| answer.extract_error().map_err(Failure::from));
-        (self.question.read)(place, answers.collect::<Vec<_>>().into_iter())
+        (self.question.read)(addr, answers.collect::<Vec<_>>().into_iter())
     }
 }
 
 /// The addresses of names, and until when they are good.
 #[derive(Default)]
-pub(super) struct Names(HashMap<Endpoint, (Vec<Place>, Instant)>);
+pub(super) struct Names(HashMap<Endpoint, (Vec<ServerAddr>, Instant)>);
 
 impl Names {
     /// All addresses of each; those of before if they cannot be looked up.
-    pub(super) async fn places(&mut self, endpoints: &[Endpoint]) -> Vec<(Endpoint, Vec<Place>)> {
+    pub(super) async fn addrs(
+        &mut self,
+        endpoints: &[Endpoint],
+    ) -> Vec<(Endpoint, Vec<ServerAddr>)> {
         let is_due = |endpoint: &&Endpoint| {
             let known = self.0.get(*endpoint);
             known.is_none_or(|(_, until)| *until < Instant::now())
         };
         let due: Vec<&Endpoint> = endpoints.iter().filter(is_due).collect();
-        let looking_up = due.iter().map(|name| timeout(NAMES_TAKE, places(name)));
+        let looking_up = due.iter().map(|name| timeout(NAMES_TAKE, resolve(name)));
         let found = join_all(looking_up).await;
         for (name, found) in due.into_iter().zip(found) {
             let known = self.0.entry(name.clone());
-            let (places, until) = known.or_insert_with(|| (Vec::new(), Instant::now()));
+            let (addrs, until) = known.or_insert_with(|| (Vec::new(), Instant::now()));
             match found {
-                Ok(Ok(found)) => (*places, *until) = (found, Instant::now() + NAMES_LAST),
+                Ok(Ok(found)) => (*addrs, *until) = (found, Instant::now() + NAMES_LAST),
                 _ => *until = Instant::now() + NAMES_FAIL,
             }
         }
         let known = |name: &Endpoint| {
-            let places = self.0.get(name).map(|(places, _)| places.clone());
-            (name.clone(), places.unwrap_or_default())
+            let addrs = self.0.get(name).map(|(addrs, _)| addrs.clone());
+            (name.clone(), addrs.unwrap_or_default())
         };
         endpoints.iter().map(known).collect()
     }

@@ -42,12 +42,12 @@ const MOST_STRAYS: usize = 16;
 
 /// All servers that hold keys of ours.
 pub(super) struct Topology {
-    shared: Arc<Shared>,
+    shared: Arc<TopologyState>,
     tasks: [AbortHandle; 2],
 }
 
 /// What the topology and its tasks share.
-struct Shared {
+struct TopologyState {
     way: Arc<Way>,
     is_cluster: bool,
     fence: String,
@@ -98,7 +98,7 @@ impl Topology {
     pub(super) fn open(url: &RedisUrl, way: Way, layout: &Layout) -> Self {
         let (way, fence) = (Arc::new(way), layout.fence(0));
         let is_cluster = matches!(url.servers, Servers::Cluster(_));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(TopologyState {
             way,
             is_cluster,
             fence,
@@ -201,7 +201,7 @@ impl Drop for Topology {
     }
 }
 
-impl Shared {
+impl TopologyState {
     fn known(&self) -> Option<Arc<Map>> {
         match &*self.picture.borrow() {
             Picture::Known(map) => Some(Arc::clone(map)),
@@ -300,7 +300,7 @@ impl Shared {
     }
 }
 
-async fn keep_surveying(shared: Arc<Shared>) {
+async fn keep_surveying(shared: Arc<TopologyState>) {
     loop {
         shared.survey(Instant::now() + SURVEY_EVERY).await;
         sleep(SURVEY_EVERY).await;
@@ -327,7 +327,7 @@ impl Map {
     }
 
     /// A node without slots, as far as is known here: one to which the first is just moving.
-    fn stray(&self, shared: &Shared, endpoint: Endpoint) -> Arc<Node> {
+    fn stray(&self, shared: &TopologyState, endpoint: Endpoint) -> Arc<Node> {
         let mut strays = self.strays.lock();
         if let Some(known) = strays.iter().find(|node| *node.endpoint() == endpoint) {
             return Arc::clone(known);

@@ -15,10 +15,10 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::super::dial::{As, Place};
+use super::super::dial::{As, ServerAddr};
 use super::super::error::{Class, Failure, printable};
 use super::super::url::Endpoint;
-use super::Shared;
+use super::TopologyState;
 use super::informants::{Answers, Informants, Names, Question};
 
 /// With this a change of masters is followed well within two seconds.
@@ -66,17 +66,17 @@ impl Sentinels {
         }
     }
 
-    pub(super) async fn keep_current(self, shared: Arc<Shared>) {
+    pub(super) async fn keep_current(self, shared: Arc<TopologyState>) {
         let mut informants = Informants::new(&shared.way, self.question());
         let (mut names, mut lacking) = (Names::default(), Vec::new());
         let mut missing = Missing::default();
         loop {
-            let places = names.places(&self.configured).await;
-            let all = places.iter().flat_map(|(_, places)| places.clone());
+            let addrs = names.addrs(&self.configured).await;
+            let all = addrs.iter().flat_map(|(_, addrs)| addrs.clone());
             informants.ask(all.collect());
             let said = informants.said(FRESH);
             warn_of_lacking_rights(&mut lacking, &said);
-            let (known, words) = count(&places, &said);
+            let (known, words) = count(&addrs, &said);
             if let Some(master) = decide(known, &words) {
                 missing.is_over();
                 follow(&shared, master);
@@ -84,7 +84,7 @@ impl Sentinels {
                 let (heard, failure) = informants.heard();
                 let since = missing.goes_on(known, words.len(), failure);
                 if let Some(node) = shared.sole_node() {
-                    node.vouch(false);
+                    node.confirm(false);
                 } else if heard >= informants.count() || since > UNSAID {
                     shared.cannot_tell(Class::Sentinel);
                 }
@@ -95,9 +95,9 @@ impl Sentinels {
 }
 
 /// This is the master now.
-fn follow(shared: &Shared, master: Endpoint) {
+fn follow(shared: &TopologyState, master: Endpoint) {
     match shared.sole_node() {
-        Some(node) if *node.endpoint() == master => node.vouch(true),
+        Some(node) if *node.endpoint() == master => node.confirm(true),
         _ => {
             let host = printable(&master.host).into_owned();
             tracing::info!(host, port = master.port, "the Sentinels name a master");
@@ -135,7 +135,7 @@ impl Missing {
     }
 }
 
-fn warn_of_lacking_rights(warned: &mut Vec<&'static str>, said: &[(Place, Arc<Word>)]) {
+fn warn_of_lacking_rights(warned: &mut Vec<&'static str>, said: &[(ServerAddr, Arc<Word>)]) {
     for right in said.iter().flat_map(|(_, word)| &word.lacking) {
         if !warned.contains(right) {
             warned.push(right);
@@ -144,7 +144,7 @@ fn warn_of_lacking_rights(warned: &mut Vec<&'static str>, said: &[(Place, Arc<Wo
     }
 }
 
-fn read_word(_: &Place, mut answers: Answers) -> Result<Word, Failure> {
+fn read_word(_: &ServerAddr, mut answers: Answers) -> Result<Word, Failure> {
     let mut word = Word::default();
     let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
     let named: Option<(String, u16)> = redis::from_redis_value(next()?)?;
@@ -173,18 +173,21 @@ fn read_word(_: &Place, mut answers: Answers) -> Result<Word, Failure> {
 
 /// How many Sentinels there are, and what those say that answered. A name's addresses of either
 /// kind, IPv4 and IPv6, are the same Sentinels.
-fn count(places: &[(Endpoint, Vec<Place>)], said: &[(Place, Arc<Word>)]) -> (usize, Vec<Word>) {
+fn count(
+    addrs: &[(Endpoint, Vec<ServerAddr>)],
+    said: &[(ServerAddr, Arc<Word>)],
+) -> (usize, Vec<Word>) {
     let (mut known, mut words) = (0, Vec::new());
-    for (_, places) in places {
+    for (_, addrs) in addrs {
         let of_kind = |is_v4: bool| {
-            let places = places
+            let addrs = addrs
                 .iter()
-                .filter(move |place| place.address.is_ipv4() == is_v4);
-            let words = places.clone().filter_map(|place| {
-                let (_, word) = said.iter().find(|(by, _)| by == place)?;
+                .filter(move |addr| addr.socket.is_ipv4() == is_v4);
+            let words = addrs.clone().filter_map(|addr| {
+                let (_, word) = said.iter().find(|(by, _)| by == addr)?;
                 Some(Word::clone(word))
             });
-            (words.collect::<Vec<_>>(), places.count())
+            (words.collect::<Vec<_>>(), addrs.count())
         };
         let ((v4, count_v4), (v6, count_v6)) = (of_kind(true), of_kind(false));
         known += count_v4.max(count_v6).max(1);
@@ -267,26 +270,26 @@ mod tests {
 
     #[test]
     fn a_names_addresses_of_both_kinds_are_the_same_sentinels() {
-        let place = |host: &str, address: IpAddr| Place {
+        let addr = |host: &str, address: IpAddr| ServerAddr {
             endpoint: Endpoint {
                 host: host.to_owned(),
                 port: 1,
             },
-            address: SocketAddr::new(address, 1),
+            socket: SocketAddr::new(address, 1),
         };
-        let both = [V4, V6].map(|address| place("both", address));
-        let three = [1, 2, 3].map(|last| place("three", [127, 0, 0, last].into()));
-        let said = |places: &[Place]| {
-            let said = places.iter().cloned();
-            said.map(|place| (place, Arc::new(word(1, 1, true))))
+        let both = [V4, V6].map(|address| addr("both", address));
+        let three = [1, 2, 3].map(|last| addr("three", [127, 0, 0, last].into()));
+        let said = |addrs: &[ServerAddr]| {
+            let said = addrs.iter().cloned();
+            said.map(|addr| (addr, Arc::new(word(1, 1, true))))
                 .collect::<Vec<_>>()
         };
-        let name = |places: &[Place]| (places[0].endpoint.clone(), places.to_vec());
+        let name = |addrs: &[ServerAddr]| (addrs[0].endpoint.clone(), addrs.to_vec());
         let (known, words) = count(&[name(&both)], &said(&both));
         assert_eq!((known, words.len()), (1, 1));
         let (known, words) = count(&[name(&both), name(&three)], &said(&three[1..]));
         assert_eq!((known, words.len()), (4, 2));
-        let unknown = (place("unknown", V4).endpoint, Vec::new());
+        let unknown = (addr("unknown", V4).endpoint, Vec::new());
         let (known, words) = count(&[unknown], &[]);
         assert_eq!((known, words.len()), (1, 0));
     }
