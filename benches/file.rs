@@ -20,11 +20,7 @@ use neptun_auth::session::{Moment, Session, SessionId, SessionStore as _, Timest
 use neptun_auth::store::{FileConfig, FileStore};
 
 const CALLERS: u64 = 64;
-const AT: Moment = Moment {
-    now: Timestamp::from_millis(1_000),
-    ahead_by: 0,
-    idle_timeout: None,
-};
+const AT: Moment = Moment::of(Timestamp::from_millis(1_000));
 
 fn id(number: u64) -> SessionId {
     let mut digest = [0; 32];

@@ -37,11 +37,7 @@ fn main() {
 }
 
 fn all() {
-    let at = Moment {
-        now: SystemClock.now(),
-        ahead_by: 0,
-        idle_timeout: None,
-    };
+    let at = Moment::of(SystemClock.now());
     // The first fill: nothing was ever allocated before, so the resident size is its own.
     weight(at);
     for sessions in [MILLION, 10 * MILLION] {

@@ -92,6 +92,11 @@ pub struct Flags {
     #[arg(help_heading = "Sessions")]
     pub idle_timeout: String,
 
+    /// Sessions and sealed cookies made before this moment are over, which logs everybody out
+    /// who has not logged in since: 2026-11-26T06:00:00Z
+    #[arg(long, value_name = "MOMENT", help_heading = "Sessions")]
+    pub sessions_since: Option<String>,
+
     /// Name of the session cookie
     #[arg(long, value_name = "NAME", default_value = "neptun-session")]
     #[arg(help_heading = "Cookie")]

@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tower_cookies::cookie::SameSite;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::http::{InvalidOrigin, Origin};
-use crate::session::{InvalidTtl, Ttl};
+use crate::session::{InvalidTtl, Timestamp, Ttl};
 use crate::telemetry::LogFormat;
 
 /// A value, or the end of the sentence "--flag: …".
@@ -54,6 +54,18 @@ pub(super) fn session_ttl(text: &str) -> Parsed<Ttl> {
 
 pub(super) fn idle_timeout(text: &str) -> Parsed<Option<Duration>> {
     (text != "off").then(|| duration(text)).transpose()
+}
+
+/// A moment that has come.
+pub(super) fn past_moment(text: &str) -> Parsed<Timestamp> {
+    let moment = humantime::parse_rfc3339(text)
+        .map_err(|_| format!("`{text}` is not a moment in UTC such as 2026-11-26T06:00:00Z"))?;
+    if moment > SystemTime::now() {
+        return Err(format!(
+            "`{text}` is in the future: give a moment that has come, such as the present one"
+        ));
+    }
+    Ok(moment.into())
 }
 
 const fn days(count: u64) -> Duration {

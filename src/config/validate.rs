@@ -16,7 +16,7 @@ use super::parse::{self, Parsed};
 use super::{Config, Flags, Limits, names, reachable};
 use crate::http::CookieSettings;
 use crate::session::sealed::{Opener, WeakPassword};
-use crate::session::{Lifetimes, Seals, Timeouts};
+use crate::session::{Lifetimes, Seals, Timeouts, Timestamp};
 use crate::store::{RedisConfig, RedisUrl, StoreConfig};
 
 impl Flags {
@@ -73,6 +73,8 @@ impl Flags {
         let store = self.store(faults, max_sessions, store_timeout);
         let session_ttl = faults.check("session-ttl", parse::session_ttl(&self.session_ttl));
         let idle_timeout = faults.check("idle-timeout", parse::idle_timeout(&self.idle_timeout));
+        let since = self.sessions_since.as_deref().map(parse::past_moment);
+        let since = faults.check("sessions-since", since.transpose());
         let seals = self.seals(faults);
         let cookie = self.cookie(faults, seals.is_some());
         let origins = self.allowed_origins.as_deref().unwrap_or_default();
@@ -102,6 +104,7 @@ impl Flags {
             lifetimes: Lifetimes {
                 session_ttl: session_ttl?,
                 idle_timeout: idle_timeout?,
+                sessions_since: since?.unwrap_or(Timestamp::MIN),
             },
             cookie: cookie?,
             seals,

@@ -11,6 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The beginning of time.
+    pub const MIN: Self = Self(i64::MIN);
+
     /// The moment `millis` milliseconds after the Unix epoch (before it, if negative).
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
@@ -40,6 +43,14 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);
         Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(whole_millis(
+            time.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        ))
     }
 }
 
@@ -90,9 +101,6 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp(whole_millis(since_epoch))
+        SystemTime::now().into()
     }
 }

@@ -82,7 +82,7 @@ impl Seals {
             created_at,
             expires_at,
         };
-        if at.is_past(expires_at) {
+        if at.is_past(expires_at) || at.is_too_old(created_at) {
             Credential::Rejected
         } else if created_at > at.now.plus(CLOCK_SKEW)
             || expires_at <= at.now

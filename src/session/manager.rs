@@ -38,6 +38,8 @@ pub struct Lifetimes {
     pub session_ttl: Ttl,
     /// How long a session may go unused; `None` for as long as it lives.
     pub idle_timeout: Option<Duration>,
+    /// What was made before this is over; [`Timestamp::MIN`] for none.
+    pub sessions_since: Timestamp,
 }
 
 /// How long the store is waited for.
@@ -128,12 +130,14 @@ impl SessionManager {
         let ttl = ttl.unwrap_or(self.lifetimes.session_ttl);
         let token = SessionToken::generate()?;
         let at = self.moment();
+        // A clock that was set back must not make a login one of those that are over.
+        let created_at = at.now.max(at.sessions_since);
         let session = Session {
             id: SessionId::of(&token),
             user,
-            created_at: at.now,
-            last_seen_at: at.now,
-            expires_at: at.now.plus(ttl.get()),
+            created_at,
+            last_seen_at: created_at,
+            expires_at: created_at.plus(ttl.get()),
         };
         let insert = {
             let (sessions, session) = (Arc::clone(self), session.clone());
@@ -443,6 +447,7 @@ impl SessionManager {
             now,
             ahead_by,
             idle_timeout: self.lifetimes.idle_timeout,
+            sessions_since: self.lifetimes.sessions_since,
         }
     }
 }

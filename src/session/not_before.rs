@@ -77,9 +77,8 @@ mod tests {
 
     fn moment(millis: i64, ahead_by: i64) -> Moment {
         Moment {
-            now: Timestamp::from_millis(millis),
             ahead_by,
-            idle_timeout: None,
+            ..Moment::of(Timestamp::from_millis(millis))
         }
     }
 

@@ -82,9 +82,9 @@ impl SealedSession {
     }
 }
 
-/// A point in time together with the idle rule in force: all that decides whether a session is
-/// live. The rule is applied at use and not kept in the record, so that a changed
-/// `--idle-timeout` holds for the sessions that exist already.
+/// A point in time together with the rules in force: all that decides whether a session is live.
+/// They are applied at use and not kept in the record, so that a changed `--idle-timeout` or
+/// `--sessions-since` holds for the sessions that exist already.
 ///
 /// What is live is judged by the wall clock, which can be set wrong and right again. So nothing is
 /// forgotten that is over by the wall clock alone: see [`is_past`](Self::is_past).
@@ -97,9 +97,22 @@ pub struct Moment {
     pub ahead_by: i64,
     /// How long a session may go unused; `None` for as long as it lives.
     pub idle_timeout: Option<Duration>,
+    /// What was made before this is over; [`Timestamp::MIN`] for none.
+    pub sessions_since: Timestamp,
 }
 
 impl Moment {
+    /// This point in time, of a clock that nobody has set, without a rule.
+    #[must_use]
+    pub const fn of(now: Timestamp) -> Self {
+        Self {
+            now,
+            ahead_by: 0,
+            idle_timeout: None,
+            sessions_since: Timestamp::MIN,
+        }
+    }
+
     /// The current time by the clock that nobody sets.
     #[must_use]
     pub fn steady(&self) -> Timestamp {
@@ -134,6 +147,9 @@ impl Moment {
     /// The first moment at which `session` is over unless it is used before.
     #[must_use]
     pub fn deadline(&self, session: &Session) -> Timestamp {
+        if self.is_too_old(session.created_at) {
+            return Timestamp::MIN;
+        }
         self.idle_timeout.map_or(session.expires_at, |idle| {
             session.expires_at.min(session.last_seen_at.plus(idle))
         })
@@ -143,6 +159,12 @@ impl Moment {
     #[must_use]
     pub fn is_live(&self, session: &Session) -> bool {
         self.now < self.deadline(session)
+    }
+
+    /// Whether a session or seal that was made then is over whatever its lifetime.
+    #[must_use]
+    pub fn is_too_old(&self, created_at: Timestamp) -> bool {
+        created_at < self.sessions_since
     }
 
     /// How stale `last_seen_at` may be: 1/20 of the idle timeout, or a minute without one. Uses

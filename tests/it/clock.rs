@@ -21,6 +21,7 @@ on_every_store! {
     a_log_out_everywhere_while_the_clock_is_ahead_reaches_all_seals_and_bars_no_later_login,
     a_log_out_everywhere_by_a_clock_that_was_just_put_right_reaches_all_seals,
     a_clock_that_was_ahead_from_the_start_bars_logins_until_the_next_log_out_everywhere,
+    a_login_by_a_clock_that_was_set_back_is_none_of_those_before_sessions_since,
 }
 
 mod after_a_restart {
@@ -264,4 +265,12 @@ fn a_full_store_forgets_nothing_for_a_clock_that_jumps_ahead(start: &Start) {
     assert!(service.is_live(&token));
     assert_eq!(service.logout(&token).body, "true");
     assert_eq!(login(), 201);
+}
+
+fn a_login_by_a_clock_that_was_set_back_is_none_of_those_before_sessions_since(start: &Start) {
+    let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let clock = WallClock::showing("back", "+0");
+    let service = clock.service(start, &["--sessions-since", &now]);
+    clock.set("-1h");
+    assert!(service.is_live(&service.token_of("5")));
 }

@@ -41,6 +41,7 @@ mod redis;
 mod sealed;
 mod settings;
 mod shutdown;
+mod since;
 mod slow;
 mod support;
 mod traces;

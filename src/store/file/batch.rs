@@ -252,11 +252,7 @@ fn refuse<T>(reply: Reply<T>) {
 mod tests {
     use super::*;
 
-    const AT: Moment = Moment {
-        now: Timestamp::from_millis(0),
-        ahead_by: 0,
-        idle_timeout: None,
-    };
+    const AT: Moment = Moment::of(Timestamp::from_millis(0));
 
     fn ann() -> User {
         User::new("ann").unwrap()

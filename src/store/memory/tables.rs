@@ -288,7 +288,7 @@ mod tests {
             }
             for (now, most) in over {
                 let now = Timestamp::from_millis(i64::from(now) * 2);
-                let at = Moment { now, ahead_by: 0, idle_timeout: None };
+                let at = Moment::of(now);
                 let (mut end, mut taken) = (usize::MAX, 0);
                 while end > 0 {
                     let batch = table.take_over(&mut end, most, at);

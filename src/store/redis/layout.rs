@@ -167,9 +167,8 @@ mod tests {
     #[test]
     fn a_key_outlives_its_need_by_the_grace_and_never_overflows() {
         let at = |millis, ahead_by| Moment {
-            now: Timestamp::from_millis(millis),
             ahead_by,
-            idle_timeout: None,
+            ..Moment::of(Timestamp::from_millis(millis))
         };
         let until = Timestamp::from_millis;
         let (short, long) = (Duration::from_secs(7), Duration::MAX);

@@ -20,7 +20,8 @@ local record = redis.call('GET', KEYS[1])
 if not record then return false end
 local created, seen, expires, user = string.match(record, '^(%-?%d+) (%-?%d+) (%-?%d+) (.+)$')
 local now, idle, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local steady = tonumber(ARGV[4])
+local steady, since = tonumber(ARGV[4]), tonumber(ARGV[5])
+if tonumber(created) < since then return false end
 local absolute, used = tonumber(expires), tonumber(seen)
 local deadline = absolute
 if idle then deadline = math.min(absolute, used + idle) end
@@ -80,7 +81,8 @@ pub(super) fn touch(key: &str, at: Moment) -> Cmd {
         .arg(at.now.as_millis())
         .arg(idle.unwrap_or_default())
         .arg(millis(GRACE))
-        .arg(at.steady().as_millis());
+        .arg(at.steady().as_millis())
+        .arg(at.sessions_since.as_millis());
     command
 }
 

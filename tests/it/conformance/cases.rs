@@ -37,6 +37,7 @@ macro_rules! for_each_case {
             absence_is_none_false_or_nothing,
             a_session_that_is_over_is_absent_from_the_very_millisecond_of_its_deadline,
             a_session_that_idled_out_is_absent_from_the_very_millisecond_of_its_deadline,
+            a_session_made_before_the_moment_from_which_they_count_is_absent,
             stores_never_read_a_clock_but_judge_by_the_moment_of_the_call,
             nothing_is_forgotten_before_it_is_over_by_both_clocks,
             after_an_ok_the_change_holds,
@@ -116,11 +117,7 @@ pub(crate) use list;
 
 /// The present, without an idle timeout. Never twice the same call in a case: time is passed on.
 pub(crate) fn present() -> Moment {
-    Moment {
-        now: SystemClock.now(),
-        ahead_by: 0,
-        idle_timeout: None,
-    }
+    Moment::of(SystemClock.now())
 }
 
 pub(crate) fn later(at: Moment, span: Duration) -> Moment {
@@ -265,6 +262,36 @@ pub(crate) async fn a_session_that_idled_out_is_absent_from_the_very_millisecond
     assert_absent(store, &session, deadline).await;
     assert!(!store.touch(&session.id, deadline).await.unwrap());
     assert_absent(store, &session, deadline).await;
+}
+
+pub(crate) async fn a_session_made_before_the_moment_from_which_they_count_is_absent(
+    store: &dyn SessionStore,
+) {
+    let (at, anna) = (present(), user("anna"));
+    let old = kept(store, &anna, at).await;
+    let at = later(at, MILLISECOND);
+    let young = kept(store, &anna, at).await;
+    let since_then = Moment {
+        sessions_since: young.created_at,
+        ..later(at, 2 * MINUTE)
+    };
+    assert_absent(store, &old, since_then).await;
+    assert!(!store.touch(&old.id, since_then).await.unwrap());
+    assert_present(store, &old, later(at, 2 * MINUTE)).await;
+    let listed = store.list(&anna, since_then).await.unwrap().sessions;
+    assert_eq!(listed, std::slice::from_ref(&young));
+    let ended = store.delete_all(&anna, since_then, None).await.unwrap();
+    assert_eq!(ended, [young]);
+    let old = kept(store, &anna, at).await;
+    let since_then = Moment {
+        sessions_since: old.created_at.plus(MILLISECOND),
+        ..at
+    };
+    assert_eq!(store.delete(&old.id, since_then).await.unwrap(), None);
+    // What makes room for others is what is over for good.
+    kept(store, &anna, at).await;
+    sweep_all(store, since_then).await;
+    assert!(matches!(store.approximate_len(), None | Some(0)));
 }
 
 pub(crate) async fn stores_never_read_a_clock_but_judge_by_the_moment_of_the_call(

@@ -17,11 +17,7 @@ use neptun_auth::store::{FileConfig, FileStore};
 
 use disk::Disk;
 
-const AT: Moment = Moment {
-    now: Timestamp::from_millis(1_000),
-    ahead_by: 0,
-    idle_timeout: None,
-};
+const AT: Moment = Moment::of(Timestamp::from_millis(1_000));
 
 /// A fault is tried again at once, so that tests need not wait.
 fn config() -> FileConfig {

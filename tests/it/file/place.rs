@@ -234,9 +234,8 @@ async fn a_session_that_idled_out_and_was_swept_stays_over_under_a_longer_rule()
     let store = open(&disk);
     store.insert(session(1, "ann"), AT).await.unwrap();
     let strict = Moment {
-        now: Timestamp::from_millis(5_000),
-        ahead_by: 0,
         idle_timeout: Some(Duration::from_secs(1)),
+        ..Moment::of(Timestamp::from_millis(5_000))
     };
     for _ in 0..256 {
         store.sweep(strict).await.unwrap();

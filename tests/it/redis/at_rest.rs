@@ -34,9 +34,8 @@ async fn one_of_each(store: &RedisStore, token: &SessionToken) -> Result<(), Sto
     };
     store.insert(session.clone(), at).await?;
     let idling = Moment {
-        now: at.now.plus(Duration::from_mins(2)),
-        ahead_by: 0,
         idle_timeout: Some(Duration::from_mins(30)),
+        ..Moment::of(at.now.plus(Duration::from_mins(2)))
     };
     store.touch(&session.id, idling).await?;
     assert!(store.revoke_sealed(&sealed, at).await?);
@@ -110,9 +109,8 @@ async fn a_session_reads_as_documented_and_its_key_outlives_its_deadline_by_a_mi
     let left: i64 = ask(&server, &["PTTL", index]).await;
     assert!((3_650_000..=3_660_000).contains(&left), "{left}");
     let idling = Moment {
-        now: session.created_at.plus(Duration::from_mins(2)),
-        ahead_by: 0,
         idle_timeout: Some(Duration::from_mins(10)),
+        ..Moment::of(session.created_at.plus(Duration::from_mins(2)))
     };
     assert!(store.touch(&session.id, idling).await.unwrap());
     let left: i64 = ask(&server, &["PTTL", &key]).await;
@@ -199,11 +197,7 @@ async fn an_index_that_is_stale_is_not_believed_and_is_repaired() {
     assert_eq!(size, 1);
     // Lost altogether: the next use of the session enters it again.
     let _: u32 = ask(&server, &["DEL", index]).await;
-    let later = Moment {
-        now: present().now.plus(Duration::from_mins(2)),
-        ahead_by: 0,
-        idle_timeout: None,
-    };
+    let later = Moment::of(present().now.plus(Duration::from_mins(2)));
     assert!(store.touch(&live.id, later).await.unwrap());
     let ended = store.delete_all(&live.user, later, None).await.unwrap();
     assert_eq!(ended.len(), 1);
@@ -223,11 +217,7 @@ async fn an_index_does_not_grow_with_sessions_that_are_gone() {
     }
     let size: u32 = ask(&server, &["ZCARD", "neptun-auth:u:anna"]).await;
     assert!(size < 200, "{size} ids for one session");
-    let expired = Moment {
-        now: present().now.plus(Duration::from_hours(2)),
-        ahead_by: 0,
-        idle_timeout: None,
-    };
+    let expired = Moment::of(present().now.plus(Duration::from_hours(2)));
     let mut session = fresh_session("anna");
     session.expires_at = expired.now.plus(Duration::from_hours(1));
     store.insert(session, expired).await.unwrap();

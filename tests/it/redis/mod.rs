@@ -59,11 +59,7 @@ async fn connected(server: &Server) -> Arc<RedisStore> {
 }
 
 fn present() -> Moment {
-    Moment {
-        now: SystemClock.now(),
-        ahead_by: 0,
-        idle_timeout: None,
-    }
+    Moment::of(SystemClock.now())
 }
 
 fn user(name: &str) -> User {

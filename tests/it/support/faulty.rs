@@ -244,6 +244,7 @@ impl FaultyService {
         let lifetimes = Lifetimes {
             session_ttl: "1h".parse().unwrap(),
             idle_timeout: None,
+            sessions_since: Timestamp::MIN,
         };
         let timeouts = Timeouts {
             call: store_timeout,

@@ -88,11 +88,7 @@ fn a_start_with_many_sessions_is_quick() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let at = Moment {
-            now,
-            ahead_by: 0,
-            idle_timeout: None,
-        };
+        let at = Moment::of(now);
         let store = FileStore::open(&path, config()).unwrap();
         let numbers: Vec<u64> = (0..MANY).collect();
         for some in numbers.chunks(4096) {
