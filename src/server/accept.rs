@@ -13,9 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::Shutdown;
 use super::connection::{close_lingering, serve_connection};
+use super::listen::BACKLOG;
 use super::shutdown::Stage;
-use super::{BACKLOG, Shutdown};
 use crate::config::Limits;
 use crate::http::{HttpService, Refusal};
 use crate::metrics::{Listener, Metrics, OpenConnection};

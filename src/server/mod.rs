@@ -4,6 +4,7 @@ mod accept;
 mod banner;
 mod connection;
 mod descriptors;
+mod listen;
 mod shutdown;
 mod watch;
 
@@ -12,30 +13,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use accept::{ConnectionCounts, serve};
+use listen::listen;
 pub use shutdown::Shutdown;
 
 use crate::config::{Config, Limits, reachable, variable_of};
-use crate::http::{self, App, Draining, SessionCookie};
+use crate::http::{self, App, Draining, HttpService, SessionCookie};
 use crate::metrics::{Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
 use crate::session::{SessionManager, StoreError, WatchedClock};
 use crate::store;
 use crate::task;
 use crate::telemetry;
-
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 4096;
-
-/// How much of a connection the system may hold, each way, in bytes. Left alone it lets a client
-/// that asks without reading pin 4 MB, and has the service fill them.
-const SYSTEM_BUFFER: u32 = 64 * 1024;
-
-/// The longest time that `TCP_USER_TIMEOUT` takes, some 25 days.
-const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How long between two steps of the sweep for sessions that are over; a round of a store's
 /// steps takes about a minute.
@@ -130,42 +123,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         request_timeout: config.limits.request_timeout,
         public_address: reachable(public_listener.local_addr().unwrap_or(config.listen)),
     };
-    let public = http::public(&app, &config.allowed_origins);
     let admin_bound = admin_listener.local_addr().unwrap_or(config.admin_listen);
-    let admin = http::admin(&app, admin_bound);
-
-    let shares = descriptors::share_out(config.limits.max_connections);
-    let limits = |max_connections| Limits {
-        max_connections,
-        ..config.limits
-    };
-    let counts = |listener| ConnectionCounts::new(Arc::clone(&metrics), listener);
     let shutdown = Shutdown::when(signal, draining, config.limits.shutdown_timeout);
-    let public = serve(
-        public_listener,
-        public,
-        limits(shares.public),
-        counts(Listener::Public),
-        shutdown.clone(),
-    );
-    let (is_empty, emptied) = oneshot::channel::<()>();
-    let public = async move {
-        let cut = public.await;
-        drop(is_empty);
-        cut
-    };
-    let admin_shutdown = shutdown.after(async {
-        // The sender is only ever dropped.
-        let _ = emptied.await;
-    });
-    let admin = serve(
-        admin_listener,
-        admin,
-        limits(shares.admin),
-        counts(Listener::Admin),
-        admin_shutdown,
-    );
-    let (public, admin) = tokio::join!(public, admin);
+    let cut = serve_both(
+        (public_listener, http::public(&app, &config.allowed_origins)),
+        (admin_listener, http::admin(&app, admin_bound)),
+        config.limits,
+        &metrics,
+        &shutdown,
+    )
+    .await;
 
     sweeper.abort();
     let closing = async {
@@ -175,7 +142,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let closed = tokio::time::timeout_at(shutdown.deadline(), closing).await;
     teller.abort();
     rate_limit::tell_now();
-    shutdown.log_end(public + admin);
+    shutdown.log_end(cut);
     telemetry::flush_until(shutdown.deadline().into_std());
     closed.unwrap_or_else(|_late| {
         // Dropping the store would wait for a disk that does not answer.
@@ -185,33 +152,40 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A listener whose connections inherit their options: sent at once, given up when the peer is
-/// gone, and held within bounds.
-fn listen(
-    flag: &'static str,
-    address: SocketAddr,
-    limits: &Limits,
-) -> Result<TcpListener, RunError> {
-    let open = || {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        socket.set_reuseaddr(true)?;
-        socket.set_nodelay(true)?;
-        socket.set_keepalive(true)?;
-        socket.set_send_buffer_size(SYSTEM_BUFFER)?;
-        socket.set_recv_buffer_size(SYSTEM_BUFFER)?;
-        let given_up_after = limits.request_timeout.min(LONGEST_USER_TIMEOUT);
-        socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(given_up_after))?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
+/// Serves both listeners to their ends; answers how many requests went unanswered. The admin
+/// listener tells of readiness and metrics until the public side is empty.
+async fn serve_both<P, A>(
+    (public_listener, public): (TcpListener, P),
+    (admin_listener, admin): (TcpListener, A),
+    limits: Limits,
+    metrics: &Arc<Metrics>,
+    shutdown: &Shutdown,
+) -> usize
+where
+    P: HttpService<Incoming>,
+    A: HttpService<Incoming>,
+{
+    let shares = descriptors::share_out(limits.max_connections);
+    let limits = |max_connections| Limits {
+        max_connections,
+        ..limits
     };
-    open().map_err(|source| RunError::Listen {
-        flag,
-        address,
-        source,
-    })
+    let counts = |listener| ConnectionCounts::new(Arc::clone(metrics), listener);
+    let (is_empty, emptied) = oneshot::channel::<()>();
+    let public = async {
+        let (limits, counts) = (limits(shares.public), counts(Listener::Public));
+        let cut = serve(public_listener, public, limits, counts, shutdown.clone()).await;
+        drop(is_empty);
+        cut
+    };
+    let when_empty = shutdown.after(async {
+        // The sender is only ever dropped.
+        let _ = emptied.await;
+    });
+    let (limits, counts) = (limits(shares.admin), counts(Listener::Admin));
+    let admin = serve(admin_listener, admin, limits, counts, when_empty);
+    let (public, admin) = tokio::join!(public, admin);
+    public + admin
 }
 
 fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
