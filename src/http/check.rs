@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
 
 use super::error::{ApiError, Operation};
+use super::json::ROOM;
 use super::middleware::Presented;
-use crate::session::SessionManager;
+use crate::session::{Identity, SessionManager};
 
 const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
 const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
+const REMOTE_AUTH_TIME: HeaderName = HeaderName::from_static("remote-auth-time");
 
 /// Says whose live session the request has, if it has one.
 pub(super) async fn get(
@@ -22,12 +25,26 @@ pub(super) async fn get(
     let identity = checked
         .map_err(ApiError::store(Operation::Check))?
         .ok_or(ApiError::NoValidSession)?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers_of(&identity)?;
+    Ok(response)
+}
+
+/// What the app behind the proxy is told. All of it with every yes: of what is missing here a
+/// client's own would reach the app.
+fn headers_of(identity: &Identity) -> Result<HeaderMap, ApiError> {
     let user = HeaderValue::try_from(identity.user.as_str());
     let id = HeaderValue::try_from(identity.id.to_hex());
     // A user or an id is always legal in a header: `User` and `SessionId` see to it.
     let (Ok(user), Ok(id)) = (user, id) else {
         return Err(ApiError::Internal);
     };
-    let headers = [(REMOTE_USER, user), (REMOTE_SESSION, id)];
-    Ok((StatusCode::NO_CONTENT, headers).into_response())
+    // Each login is a new session.
+    let seconds = identity.logged_in_at.map_or(0, |at| at.as_millis() / 1000);
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    headers.insert(REMOTE_USER, user);
+    headers.insert(REMOTE_SESSION, id);
+    headers.insert(REMOTE_AUTH_TIME, seconds.into());
+    Ok(headers)
 }

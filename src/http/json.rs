@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// How many headers an answer may have, those that the edge and the router add included, without
 /// a second copy of all of them: a map that grows costs more than a session's look-up.
-const ROOM: usize = 8;
+pub(super) const ROOM: usize = 8;
 
 /// An answer with this body, and a header of its own if it has one.
 pub(super) fn json(

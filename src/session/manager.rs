@@ -69,6 +69,8 @@ pub struct Identity {
     pub id: SessionId,
     /// Its user.
     pub user: User,
+    /// When the user logged in; not known of a sealed session, whose payload may be older.
+    pub logged_in_at: Option<Timestamp>,
 }
 
 /// What the store says of one presented value.
@@ -207,7 +209,11 @@ impl SessionManager {
     ) -> Result<Verdict, StoreError> {
         Ok(match credential {
             Credential::Issued(id) => match self.use_one(&id, at, deadline).await? {
-                Some(Session { id, user, .. }) => Verdict::Live(Identity { id, user }),
+                Some(session) => Verdict::Live(Identity {
+                    id: session.id,
+                    user: session.user,
+                    logged_in_at: Some(session.created_at),
+                }),
                 None => Verdict::Unknown,
             },
             Credential::Sealed(sealed) => match sealed.user.clone() {
@@ -215,6 +221,7 @@ impl SessionManager {
                     Verdict::Live(Identity {
                         id: sealed.id,
                         user,
+                        logged_in_at: None,
                     })
                 }
                 _ => Verdict::Rejected,

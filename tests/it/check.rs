@@ -1,5 +1,7 @@
 //! `GET|HEAD /api/auth/check`, every row of its table.
 
+use std::time::UNIX_EPOCH;
+
 use crate::support::envelope::assert_common_headers;
 use crate::support::start::on_every_store;
 use crate::support::{Ask, Start, assert_envelope, unknown_token};
@@ -16,6 +18,8 @@ fn a_live_session_is_204_with_its_identity_and_no_cookie(start: &Start) {
     let service = start.service();
     let issued = service.issue_as(&serde_json::json!({ "user": "user@example.com" }));
     let token = issued["token"].as_str().unwrap();
+    let created = humantime::parse_rfc3339(issued["createdAt"].as_str().unwrap()).unwrap();
+    let created = created.duration_since(UNIX_EPOCH).unwrap().as_secs();
     for method in ["GET", "HEAD"] {
         let answer = Ask::new(method, "/api/auth/check")
             .session(token)
@@ -23,6 +27,10 @@ fn a_live_session_is_204_with_its_identity_and_no_cookie(start: &Start) {
         assert_eq!(answer.status, 204, "{answer:?}");
         assert_eq!(answer.header("remote-user"), Some("user@example.com"));
         assert_eq!(answer.header("remote-session"), issued["id"].as_str());
+        assert_eq!(
+            answer.header("remote-auth-time"),
+            Some(&*created.to_string())
+        );
         assert_eq!(answer.header("set-cookie"), None);
         assert_eq!(answer.header("content-length"), None);
         assert_common_headers(&answer);

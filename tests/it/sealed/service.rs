@@ -62,6 +62,7 @@ fn a_sealed_session_is_live_until_its_logout_and_never_again(start: &Start) {
     assert_eq!(live.status, 204, "{live:?}");
     assert_eq!(live.header("remote-user"), Some("5"));
     assert_eq!(live.header("remote-session").map(str::len), Some(64));
+    assert_eq!(live.header("remote-auth-time"), Some("0"));
     let answer = service.logout(&seal);
     assert_eq!((answer.status, answer.body.as_str()), (200, "true"));
     assert!(
