@@ -4,8 +4,8 @@
 //! commands that these come to straight to the same server, from as many callers at once: with the
 //! client library over one shared connection, as within the service, where commands go out in
 //! bundles, or over one each; and with `redis-benchmark -P 1`. Slices alternate, so that whatever
-//! else the machine does hits all alike. The server and this process, which makes the load, are
-//! pinned to core 1; whoever asks the server, the service or `redis-benchmark`, to core 0.
+//! else the machine does hits all alike. The server is pinned to core 1 and so is whoever
+//! makes the load, this process or `redis-benchmark`; the service has core 0 to itself.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on panics")]
@@ -186,9 +186,8 @@ fn benchmarked(redis: &Redis, callers: usize, kind: Kind, token: &str) -> f64 {
         redis::Arg::Simple(word) => String::from_utf8(word.to_vec()).unwrap(),
         _ => unreachable!("a command without a cursor"),
     });
-    let run = Command::new(ON_CORE_0[0])
-        .args(&ON_CORE_0[1..])
-        .args(["redis-benchmark", "-P", "1", "--csv"])
+    let run = Command::new("redis-benchmark")
+        .args(["-P", "1", "--csv"])
         .args(["-p", &redis.address.port().to_string()])
         .args(["-c", &callers.to_string(), "-n", &REQUESTS.to_string()])
         .args(words)
