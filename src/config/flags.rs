@@ -40,12 +40,17 @@ pub struct Flags {
     /// Bearer token of the /admin routes, at least 16 characters; without one they answer 403.
     /// Prefer the file: command lines are visible to other users of the machine
     #[arg(long, value_name = "TOKEN", hide_env_values = true)]
-    #[arg(help_heading = "Listeners")]
+    #[arg(help_heading = "Listeners", global = true)]
     pub admin_token: Option<String>,
 
-    /// File that holds the admin token
-    #[arg(long, value_name = "PATH", help_heading = "Listeners")]
+    /// File that holds the admin token, or several, one a line, any of which is right: a new one
+    /// can be in use before the old one goes
+    #[arg(long, value_name = "PATH", help_heading = "Listeners", global = true)]
     pub admin_token_file: Option<String>,
+
+    /// File that holds tokens, one a line, with which nothing but GET is answered under /admin
+    #[arg(long, value_name = "PATH", help_heading = "Listeners")]
+    pub reader_token_file: Option<String>,
 
     /// Where sessions are kept: `memory:` (forgotten at restart), `file:PATH` (on this machine's
     /// disk: what was answered survives a crash), or `redis://HOST` and its kin (shared by many

@@ -8,6 +8,7 @@ mod fault;
 mod flags;
 mod names;
 mod parse;
+mod secrets;
 mod validate;
 
 use std::net::SocketAddr;
@@ -31,10 +32,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
-    /// The bearer token of the admin routes; without one they answer 403.
-    pub admin_token: Option<SecretString>,
-    /// The file it was read from, if it was.
+    /// The bearer tokens of the admin routes, any of which is right.
+    pub admin_tokens: Vec<SecretString>,
+    /// Where they were read from, if it was a file.
     pub admin_token_file: Option<String>,
+    /// Bearer tokens with which the admin routes can only be read.
+    pub reader_tokens: Vec<SecretString>,
     /// Where sessions are kept.
     pub store: StoreConfig,
     /// How long the store is waited for.

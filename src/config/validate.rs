@@ -1,19 +1,16 @@
 //! From what was said to what it means, with every fault in one run.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tower_cookies::cookie::SameSite;
 
 use super::fault::{Faults, InvalidSetting, NUXT};
-use super::parse::{self, Parsed};
-use super::{Config, Flags, Limits, names, reachable};
+use super::{Config, Flags, Limits, names, parse, reachable, secrets};
 use crate::http::CookieSettings;
 use crate::session::sealed::{Opener, WeakPassword};
 use crate::session::{Lifetimes, Seals, Timeouts, Timestamp};
@@ -53,7 +50,8 @@ impl Flags {
         // Each is read before the first is needed, so that all faults are found.
         let listen = faults.check("listen", parse::address(&self.listen));
         let admin_listen = faults.check("admin-listen", parse::address(&self.admin_listen));
-        let admin_token = self.admin_token(faults, matches);
+        let admin_tokens = self.admin_tokens(faults, matches);
+        let reader_tokens = self.reader_tokens(faults, &admin_tokens);
         let max_sessions = faults.check("max-sessions", parse::count(&self.max_sessions));
         let max_sessions = max_sessions.map(NonZero::get);
         let store_timeout = faults.check("store-timeout", parse::duration(&self.store_timeout));
@@ -97,7 +95,8 @@ impl Flags {
         Some(Config {
             listen: listen?,
             admin_listen: admin_listen?,
-            admin_token,
+            admin_tokens,
+            reader_tokens,
             admin_token_file: self.admin_token_file.clone(),
             store: store?,
             store_timeouts: store_timeouts?,
@@ -168,48 +167,13 @@ impl Flags {
         }))
     }
 
-    fn admin_token(&self, faults: &mut Faults, matches: &ArgMatches) -> Option<SecretString> {
-        let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-        let mut given = (self.admin_token.as_ref(), self.admin_token_file.as_ref());
-        // A flag wins over a variable, also over that of the other form.
-        match (is_flag("admin_token"), is_flag("admin_token_file")) {
-            (true, false) => given.1 = None,
-            (false, true) => given.0 = None,
-            _ => {}
-        }
-        let (flag, token) = match given {
-            (None, None) => return None,
-            (Some(_), Some(_)) => {
-                faults.add(
-                    "admin-token",
-                    "given twice, by value and by file; give the file alone",
-                );
-                return None;
-            }
-            (Some(token), None) => ("admin-token", SecretString::from(token.as_str())),
-            (None, Some(path)) => {
-                let secret = faults.check("admin-token-file", secret_from_file(path))?;
-                ("admin-token-file", secret)
-            }
-        };
-        let legal = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
-        if token.expose_secret().len() < 16 || !legal {
-            let problem = "at least 16 visible ASCII characters are needed, such as those that \
-                           `openssl rand -hex 32` prints";
-            faults.add(flag, problem);
-        }
-        Some(token)
-    }
-
     fn seals(&self, faults: &mut Faults) -> Option<Seals> {
         let subject = faults.check("sealed-user", parse::json_pointer(&self.sealed_user));
         let mut passwords: Vec<SecretString> = Vec::new();
         passwords.extend(self.sealed_password.iter().map(|text| text.as_str().into()));
         let by_flag = passwords.len();
         if let Some(path) = &self.sealed_password_file {
-            let text = faults.check("sealed-password-file", secret_from_file(path))?;
-            let lines = text.expose_secret().lines().filter(|line| !line.is_empty());
-            passwords.extend(lines.map(SecretString::from));
+            passwords.extend(faults.check("sealed-password-file", secrets::of_file(path))?);
             if passwords.is_empty() {
                 faults.add(
                     "sealed-password-file",
@@ -290,34 +254,6 @@ impl Flags {
             shutdown_timeout: shutdown?,
         })
     }
-}
-
-/// How much of a file of secrets is read, in bytes.
-const MOST_OF_A_SECRET: u64 = 64 * 1024;
-
-/// A file's text without the line break that editors end it with and the byte-order mark that some
-/// begin it with, which are no part of a secret.
-fn secret_from_file(path: &str) -> Parsed<SecretString> {
-    let mut text = String::new();
-    // It may be a pipe, which has no size to ask for.
-    let read =
-        File::open(path).and_then(|file| file.take(MOST_OF_A_SECRET).read_to_string(&mut text));
-    read.map_err(|error| {
-        let advice = match error.kind() {
-            ErrorKind::NotFound => "give the path of an existing file",
-            ErrorKind::PermissionDenied => "let the user that runs this service read it",
-            ErrorKind::InvalidData => "a secret is text on a line of its own",
-            _ => "give the path of a text file",
-        };
-        format!("cannot read {path}: {error}; {advice}")
-    })?;
-    if text.len() as u64 == MOST_OF_A_SECRET {
-        return Err(format!(
-            "{path} is larger than any file of secrets: name the right one"
-        ));
-    }
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }
 
 /// Shows the store's timeout as it is in force.

@@ -4,57 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::HttpBody as _;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
-use axum::middleware::Next;
-use axum::response::Response;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
 use super::context::{done, logged_to_the_end};
 use super::cookie::SessionCookie;
 use super::error::{ApiError, Operation};
 use super::fields::Fields;
 use crate::session::{Session, SessionId, SessionManager, SessionToken, Ttl, User};
-
-/// Largest body the admin listener reads, in bytes.
-pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
-
-/// Lets only requests with the right bearer token through; with none configured, nobody.
-pub(super) async fn require_token(
-    State(token): State<Option<Arc<SecretString>>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let token = token.ok_or(ApiError::AdminTokenMissing)?;
-    let header = request.headers().get(AUTHORIZATION);
-    let given = header.and_then(|value| bearer_token(value.as_bytes()));
-    // Digests are compared, so that not even the length shows in the time it takes.
-    let digest = |secret: &[u8]| Sha256::digest(secret);
-    let expected = digest(token.expose_secret().as_bytes());
-    let right = given.is_some_and(|given| digest(given).ct_eq(&expected).into());
-    if !right {
-        return Err(ApiError::AdminTokenWrong);
-    }
-    // Said at once, and not after the client has sent what nobody will read.
-    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
-        return Err(ApiError::BadBody(StatusCode::PAYLOAD_TOO_LARGE));
-    }
-    Ok(next.run(request).await)
-}
-
-/// RFC 9110: the scheme's name is case-insensitive and followed by spaces.
-fn bearer_token(header: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = header.split_at_checked(6)?;
-    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.starts_with(b" ");
-    is_bearer.then(|| rest.trim_ascii())
-}
 
 /// Who has logged in.
 pub(super) struct IssueRequest {

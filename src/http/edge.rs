@@ -43,8 +43,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use tower::{Service, ServiceExt as _};
 
-use super::admin::{MAX_BODY_BYTES, require_token};
 use super::allowed_origin::Origin;
+use super::bearer::{MAX_BODY_BYTES, require_token};
 use super::context::{X_REQUEST_ID, context_of};
 use super::error::ApiError;
 use super::middleware::ReadSessionCookie;
@@ -95,7 +95,7 @@ where
     let sessions = route::sessions()
         .route("/admin/{*rest}", axum::routing::any(no_such_route))
         .method_not_allowed_fallback(other_method)
-        .layer(from_fn_with_state(app.admin_token.clone(), require_token));
+        .layer(from_fn_with_state(Arc::clone(&app.tokens), require_token));
     let routes = sessions
         .merge(route::operation(app))
         .method_not_allowed_fallback(other_method)

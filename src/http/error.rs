@@ -34,6 +34,7 @@ pub(super) enum ApiError {
     OriginRefused,
     AdminTokenMissing,
     AdminTokenWrong,
+    ReaderTokenOnly,
     NoSuchSession,
     NoSuchRoute,
     MethodNotAllowed,
@@ -81,6 +82,10 @@ impl ApiError {
                 "The admin API is off: no admin-token is set",
             ),
             Self::AdminTokenWrong => (StatusCode::UNAUTHORIZED, "A valid admin token is needed"),
+            Self::ReaderTokenOnly => (
+                StatusCode::FORBIDDEN,
+                "A reader token is for GET alone; an admin token is needed",
+            ),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "No such session"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "No such route"),
             Self::MethodNotAllowed => (
@@ -156,9 +161,10 @@ impl ApiError {
             }
             Self::NotReady(error) => self.log_fault("ready", error.class(), error),
             Self::NoRandomness(error) => self.log_fault("issue", "internal", error),
-            Self::AdminTokenMissing | Self::AdminTokenWrong | Self::ForeignHost => {
-                self.log_refusal();
-            }
+            Self::AdminTokenMissing
+            | Self::AdminTokenWrong
+            | Self::ReaderTokenOnly
+            | Self::ForeignHost => self.log_refusal(),
             _ => {}
         }
     }

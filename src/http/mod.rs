@@ -5,6 +5,7 @@
 
 mod admin;
 mod allowed_origin;
+mod bearer;
 mod check;
 mod context;
 mod cookie;
@@ -28,9 +29,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::FromRef;
-use secrecy::SecretString;
 
 pub use allowed_origin::{InvalidOrigin, Origin};
+pub use bearer::BearerTokens;
 pub use cookie::{CookieSettings, SessionCookie, Tokens};
 pub use edge::{HttpService, admin, public};
 pub use refusal::Refusal;
@@ -63,9 +64,8 @@ pub struct App {
     pub cookie: Arc<SessionCookie>,
     pub metrics: Arc<Metrics>,
     pub draining: Draining,
-    /// Without one nobody is let in under `/admin`.
     #[from_ref(skip)]
-    pub admin_token: Option<Arc<SecretString>>,
+    pub tokens: Arc<BearerTokens>,
     #[from_ref(skip)]
     pub request_timeout: Duration,
     /// Where clients of this machine find the service, for the API document.

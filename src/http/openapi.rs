@@ -76,6 +76,7 @@ mod tests {
             ApiError::OriginRefused,
             ApiError::AdminTokenMissing,
             ApiError::AdminTokenWrong,
+            ApiError::ReaderTokenOnly,
             ApiError::NoSuchSession,
             ApiError::MethodNotAllowed,
             ApiError::BadHost,

@@ -14,7 +14,7 @@ pub(super) fn show(config: &Config, public: SocketAddr, admin: SocketAddr) {
     if config.log_format == LogFormat::Json || !io::stderr().is_terminal() {
         return;
     }
-    let token = config.admin_token.as_ref();
+    let token = config.admin_tokens.first();
     let token = token.map(|_| token_in_shell(config.admin_token_file.as_deref()));
     let text = text(public, admin, &config.cookie.name, token.as_deref());
     // A terminal that is gone is no reason not to run.
@@ -29,7 +29,7 @@ fn token_in_shell(file: Option<&str>) -> String {
     };
     let absolute = path::absolute(file).ok();
     let absolute = absolute.as_deref().and_then(path::Path::to_str);
-    format!("$(cat {})", quoted(absolute.unwrap_or(file)))
+    format!("$(grep -m1 . {})", quoted(absolute.unwrap_or(file)))
 }
 
 fn text(public: SocketAddr, admin: SocketAddr, cookie: &str, token: Option<&str>) -> String {
@@ -80,7 +80,7 @@ mod tests {
         assert!(text.contains(" 127.0.0.1:8081/admin/sessions "), "{text}");
         assert!(text.contains(" '[::1]:8080/api/auth/logout' "), "{text}");
         assert!(text.contains(r#" -b 'we$ird'\'''="$token" "#), "{text}");
-        assert_eq!(token_in_shell(Some("/a b")), "$(cat '/a b')");
+        assert_eq!(token_in_shell(Some("/a b")), "$(grep -m1 . '/a b')");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use listen::listen;
 pub use shutdown::Shutdown;
 
 use crate::config::{Config, Limits, reachable, variable_of};
-use crate::http::{self, App, Draining, HttpService, SessionCookie};
+use crate::http::{self, App, BearerTokens, Draining, HttpService, SessionCookie};
 use crate::metrics::{Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
 use crate::session::{SessionManager, StoreError, WatchedClock};
@@ -119,7 +119,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         cookie: Arc::new(SessionCookie::new(config.cookie)?),
         metrics: Arc::clone(&metrics),
         draining: draining.clone(),
-        admin_token: config.admin_token.map(Arc::new),
+        tokens: Arc::new(BearerTokens::new(
+            &config.admin_tokens,
+            &config.reader_tokens,
+        )),
         request_timeout: config.limits.request_timeout,
         public_address: reachable(public_listener.local_addr().unwrap_or(config.listen)),
     };
@@ -207,7 +210,7 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
     if let Some(warning) = config.store.warning() {
         tracing::warn!("{warning}");
     }
-    if config.admin_token.is_none() {
+    if config.admin_tokens.is_empty() {
         tracing::warn!(
             "no admin token is set, so nobody can issue a session: set --admin-token-file \
              (NEPTUN_AUTH_ADMIN_TOKEN_FILE) or --admin-token (NEPTUN_AUTH_ADMIN_TOKEN) to switch \

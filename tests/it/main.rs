@@ -44,5 +44,6 @@ mod shutdown;
 mod since;
 mod slow;
 mod support;
+mod tokens;
 mod traces;
 mod web_app;

@@ -33,6 +33,7 @@ fn each_bad_setting_is_one_line_that_names_it_and_the_exit_code_is_2() {
         ("admin-listen", "127.0.0.1:99999"),
         ("admin-token", "too short"),
         ("admin-token-file", "/does/not/exist"),
+        ("reader-token-file", "/does/not/exist"),
         ("store", "mysql://x"),
         ("store-timeout", "0s"),
         ("session-ttl", "36501d"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use neptun_auth::config::Limits;
-use neptun_auth::http::{self, App, CookieSettings, Draining, SessionCookie};
+use neptun_auth::http::{self, App, BearerTokens, CookieSettings, Draining, SessionCookie};
 use neptun_auth::metrics::{Listener, Metrics};
 use neptun_auth::server::{ConnectionCounts, Shutdown, serve};
 use neptun_auth::session::{
@@ -272,7 +272,7 @@ impl FaultyService {
             cookie: Arc::new(SessionCookie::new(cookie).unwrap()),
             metrics: Arc::clone(&metrics),
             draining: draining.clone(),
-            admin_token: Some(Arc::new(super::ADMIN_TOKEN.into())),
+            tokens: Arc::new(BearerTokens::new(&[super::ADMIN_TOKEN.into()], &[])),
             request_timeout,
             public_address: SocketAddr::from(([127, 0, 0, 1], 8080)),
         };
