@@ -1,9 +1,12 @@
-//! `GET|HEAD /api/auth/check`: for reverse proxies, and for clients that ask "am I logged in".
+//! `GET|HEAD /api/auth/check`: for reverse proxies, and for clients that ask "am I logged in"; and
+//! the same for proxies that take 200 alone for a yes, `ANY /api/auth/ext-authz` (Envoy's HTTP
+//! `ext_authz`, the Gateway API's `ExternalAuth`).
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
@@ -21,12 +24,28 @@ pub(super) async fn get(
     State(sessions): State<Arc<SessionManager>>,
     presented: Presented,
 ) -> Result<Response, ApiError> {
+    let mut yes = yes_or_no(&sessions, &presented).await?;
+    *yes.status_mut() = StatusCode::NO_CONTENT;
+    Ok(yes)
+}
+
+/// Says it to whoever asks with any method, for any path.
+pub(super) async fn ext_authz(
+    State(sessions): State<Arc<SessionManager>>,
+    presented: Presented,
+) -> Result<Response, ApiError> {
+    let mut yes = yes_or_no(&sessions, &presented).await?;
+    let no_body = HeaderValue::from_static("0");
+    yes.headers_mut().insert(CONTENT_LENGTH, no_body);
+    Ok(yes)
+}
+
+async fn yes_or_no(sessions: &SessionManager, presented: &Presented) -> Result<Response, ApiError> {
     let checked = sessions.check(presented.tokens()).await;
     let identity = checked
         .map_err(ApiError::store(Operation::Check))?
         .ok_or(ApiError::NoValidSession)?;
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers_of(&identity)?;
     Ok(response)
 }

@@ -15,7 +15,8 @@
 //! The context comes first, so that whatever refuses a request is logged under its id and counted,
 //! and its answer has the headers of every answer. CORS stands outside of all that refuses, for a
 //! page is to be able to read why. What costs nothing refuses before the deadline is set, and a
-//! page is refused before its cookie is read. Every path under `/admin` is behind the token, also one
+//! page is refused before its cookie is read. What a proxy asks in its client's name meets neither
+//! CORS nor CSRF, and its target may have any length. Every path under `/admin` is behind the token, also one
 //! that is no route: nobody learns without it which there are.
 
 #![expect(
@@ -45,6 +46,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::allowed_origin::Origin;
 use super::bearer::{MAX_BODY_BYTES, require_token};
+use super::beside::Beside;
 use super::context::{X_REQUEST_ID, context_of};
 use super::error::ApiError;
 use super::middleware::ReadSessionCookie;
@@ -80,6 +82,9 @@ where
         .with_state(app.clone());
     let routes = ReadSessionCookie::before(routes, &app.cookie);
     let routes = refuse_foreign(routes, allowed_origins);
+    let ext_authz = route::ext_authz().with_state(app.clone());
+    let ext_authz = ReadSessionCookie::before(ext_authz, &app.cookie);
+    let routes = Beside { ext_authz, routes };
     Edge {
         cors: Some(Cors::new(allowed_origins)),
         ..Edge::before(routes, app)
@@ -160,7 +165,8 @@ where
             let mut counted = Counted::begin(&request, &self.metrics);
             let context = context_of(request.headers(), peer, self.limits);
             let id = context.id.clone();
-            let mut response = context.scope(pin!(self.readable(request))).await;
+            let answer = self.readable(request, counted.route);
+            let mut response = context.scope(pin!(answer)).await;
             counted.end(response.status());
             self.complete(&mut response, id.into());
             response
@@ -174,17 +180,20 @@ where
     R: Clone + Send + Sync + 'static,
 {
     /// The answer, which pages of allowed origins may read.
-    fn readable(&self, request: Request) -> impl Future<Output = Response> {
+    fn readable(&self, request: Request, route: Route) -> impl Future<Output = Response> {
         match &self.cors {
-            Some(cors) => Either::Left(cors.around(request, |request| self.guarded(request))),
-            None => Either::Right(self.guarded(request)),
+            Some(cors) if route != Route::ExtAuthz => {
+                let inner = move |request| self.guarded(request, route);
+                Either::Left(cors.around(request, inner))
+            }
+            _ => Either::Right(self.guarded(request, route)),
         }
     }
 
     /// The answer to a request that is to be let in: in time, and even if its handler panics.
-    fn guarded(&self, request: Request) -> impl Future<Output = Response> {
+    fn guarded(&self, request: Request, route: Route) -> impl Future<Output = Response> {
         async move {
-            if let Err(refusal) = self.admissible(&request) {
+            if let Err(refusal) = self.admissible(&request, route) {
                 return refusal.into_response();
             }
             let answer = AssertUnwindSafe(self.routes.clone().oneshot(request));
@@ -199,7 +208,7 @@ where
 }
 
 impl<R> Edge<R> {
-    fn admissible(&self, request: &Request) -> Result<(), ApiError> {
+    fn admissible(&self, request: &Request, route: Route) -> Result<(), ApiError> {
         let hosts = request.headers().get_all(HOST).iter().count();
         let host_optional = request.version() < Version::HTTP_11;
         if hosts > 1 || (hosts == 0 && !host_optional) {
@@ -208,7 +217,7 @@ impl<R> Edge<R> {
         let uri = request.uri();
         let host = uri.authority().map_or("", Authority::as_str);
         let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
-        if host.len() + path.len() > MAX_TARGET_BYTES {
+        if host.len() + path.len() > MAX_TARGET_BYTES && route != Route::ExtAuthz {
             return Err(ApiError::TargetTooLong);
         }
         if self.only_loopback_names && !host::is_loopback(request) {
@@ -269,8 +278,8 @@ impl<'a> Counted<'a> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let (route, method) = (self.route as usize, self.method.as_str());
-        self.metrics
-            .http_request(route, method, self.status, self.begun.elapsed());
+        let method = self.route.counted_method(&self.method);
+        let (route, took) = (self.route as usize, self.begun.elapsed());
+        self.metrics.http_request(route, method, self.status, took);
     }
 }

@@ -2,6 +2,7 @@
 //! the API document is held against it.
 
 use axum::Router;
+use axum::http::Method;
 use axum::routing::{delete, get, post};
 
 use super::openapi::Document;
@@ -33,6 +34,7 @@ macro_rules! routes {
 routes! {
     Logout "/api/auth/logout" "POST" [200 401 403 500];
     Check "/api/auth/check" "GET" [204 401 503] "HEAD" [204 401 503];
+    ExtAuthz "/api/auth/ext-authz" "ANY" [200 401 503];
     SignOut "/api/_auth/session" "DELETE" [200 403 500];
     Sessions "/admin/sessions" "POST" [201 503];
     Session "/admin/sessions/{id}" "DELETE" [204 404 500];
@@ -59,6 +61,11 @@ pub(super) fn public(app: &App) -> Router<App> {
     }
 }
 
+/// The route of the public listener that proxies ask with whatever their client sent.
+pub(super) fn ext_authz() -> Router<App> {
+    Router::new().fallback(check::ext_authz)
+}
+
 /// The routes of the admin listener that need the admin token.
 pub(super) fn sessions() -> Router<App> {
     let of_user = get(admin::list).delete(admin::revoke_user);
@@ -83,17 +90,27 @@ pub(super) fn operation(app: &App) -> Router<App> {
 }
 
 impl Route {
-    /// The route of a request's path, which may have anything in place of a parameter.
+    /// The route of a request's path, which may have anything in place of a parameter, and below
+    /// the one that proxies ask.
     pub(super) fn of(path: &str) -> Self {
         let mut routes = Self::ALL.iter().copied();
         let is_it = |route: &Self| route.template() == path;
         let is_below = |route: &Self| {
             let parameter = route.template().split_once('{');
-            parameter.is_some_and(|(parent, _)| path.starts_with(parent))
+            let is_parameter = parameter.is_some_and(|(parent, _)| path.starts_with(parent));
+            is_parameter || (*route == Self::ExtAuthz && is_under(route.template(), path))
         };
         let exact = routes.clone().find(is_it);
         let route = exact.or_else(|| routes.find(is_below));
         route.unwrap_or(Self::Other)
+    }
+
+    /// The method that a request to it is counted under: none where anything is taken.
+    pub(super) fn counted_method(self, method: &Method) -> &str {
+        match self {
+            Self::ExtAuthz => ANY,
+            _ => method.as_str(),
+        }
     }
 
     /// The path to give a router.
@@ -108,12 +125,22 @@ impl Route {
             (Self::Logout | Self::SignOut, 401) => metrics.logout(LogoutOutcome::Unauthorized),
             (Self::Logout | Self::SignOut, 403) => metrics.logout(LogoutOutcome::Forbidden),
             (Self::Logout | Self::SignOut, 408 | 500..) => metrics.logout(LogoutOutcome::Error),
-            (Self::Check, 204) => metrics.check(CheckOutcome::Active),
-            (Self::Check, 401) => metrics.check(CheckOutcome::Denied),
-            (Self::Check, 408 | 500..) => metrics.check(CheckOutcome::Unavailable),
+            (Self::Check | Self::ExtAuthz, 200 | 204) => metrics.check(CheckOutcome::Active),
+            (Self::Check | Self::ExtAuthz, 401) => metrics.check(CheckOutcome::Denied),
+            (Self::Check | Self::ExtAuthz, 408 | 500..) => {
+                metrics.check(CheckOutcome::Unavailable);
+            }
             _ => {}
         }
     }
+}
+
+/// What a route that takes any method has in place of one.
+const ANY: &str = "ANY";
+
+fn is_under(parent: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(parent);
+    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -126,11 +153,21 @@ mod tests {
             assert_eq!(Route::of(route.template()), *route);
         }
         assert_eq!(Route::of("/admin/sessions/0a1b"), Route::Session);
+        for below in ["/", "/api/auth/logout", "//%2e", "/api/auth/ext-authz"] {
+            let path = format!("{}{below}", Route::ExtAuthz.template());
+            assert_eq!(Route::of(&path), Route::ExtAuthz);
+        }
         assert_eq!(
             Route::of("/admin/users/4%2F2/sessions"),
             Route::UserSessions
         );
-        for none in ["/admin", "", "/api/auth/logout/", "/api/auth/check2"] {
+        for none in [
+            "/admin",
+            "",
+            "/api/auth/logout/",
+            "/api/auth/check2",
+            "/api/auth/ext-authz2",
+        ] {
             assert_eq!(Route::of(none), Route::Other, "{none}");
         }
     }

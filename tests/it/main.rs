@@ -20,6 +20,7 @@ mod clients;
 mod clock;
 mod compose;
 mod conformance;
+mod ext_authz;
 mod faults;
 mod file;
 mod hostile;

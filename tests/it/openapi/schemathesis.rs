@@ -14,9 +14,11 @@ fn drive(service: &Service, listener: SocketAddr, paths: [&str; 2]) {
     let folder = super::scratch(&format!("schemathesis-{}", listener.port()));
     std::fs::create_dir_all(&folder).unwrap();
     let root = env!("CARGO_MANIFEST_DIR");
+    let config = format!("{root}/tests/it/openapi/schemathesis.toml");
     let output = Command::new("timeout")
         .args(["120"])
         .arg(schemathesis)
+        .args(["--config-file", &config])
         .args(["run", &format!("http://{}/openapi.json", service.admin)])
         .args(["--url", &format!("http://{listener}")])
         .args(paths)
