@@ -130,7 +130,7 @@ fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing(start: &Start) {
     const BAD_TTL: &str = "ttlSeconds must be from 1 to 3153600000";
     let service = start.service();
     let refuse = |body: &str, status, reason, sentence: &str| {
-        let ask = Service::authorized("POST", "/admin/sessions").json(body);
+        let ask = Ask::authorized("POST", "/admin/sessions").json(body);
         assert_envelope(&ask.send(service.admin), status, reason, sentence);
     };
     for body in [
@@ -236,7 +236,7 @@ fn a_session_that_a_store_holds_of_a_user_that_no_url_can_name_can_still_be_ende
     let tokens = [".", ".."].map(|user| service.token_of(user));
     for (token, target) in tokens.iter().zip([".", "%2e%2e"]) {
         let target = format!("/admin/users/{target}/sessions");
-        let revoked = Service::authorized("DELETE", &target).send(service.admin);
+        let revoked = Ask::authorized("DELETE", &target).send(service.admin);
         assert_eq!(revoked.json(), serde_json::json!({ "revoked": 1 }));
         let check = Ask::get("/api/auth/check").session(token);
         assert_eq!(check.send(service.public).status, 401);
@@ -248,7 +248,7 @@ fn a_whole_number_of_seconds_may_be_written_in_any_way_json_has() {
     let service = Service::start();
     for seconds in ["3600", "3600.0", "3.6e3", "null"] {
         let body = format!("{{\"user\":\"42\",\"ttlSeconds\":{seconds}}}");
-        let ask = Service::authorized("POST", "/admin/sessions").json(&body);
+        let ask = Ask::authorized("POST", "/admin/sessions").json(&body);
         let answer = ask.send(service.admin);
         assert_eq!(answer.status, 201, "{answer:?}");
         let max_age = if seconds == "null" { 604_800 } else { 3600 };
@@ -260,7 +260,7 @@ fn a_whole_number_of_seconds_may_be_written_in_any_way_json_has() {
 #[test]
 fn a_body_must_be_json_by_its_type_and_not_too_large() {
     let service = Service::start();
-    let ask = || Service::authorized("POST", "/admin/sessions");
+    let ask = || Ask::authorized("POST", "/admin/sessions");
     let answer = ask().body("{\"user\":\"42\"}").send(service.admin);
     let sentence = "The body must be application/json";
     assert_envelope(&answer, 415, "Unsupported Media Type", sentence);
@@ -273,7 +273,7 @@ fn a_body_must_be_json_by_its_type_and_not_too_large() {
 fn a_full_store_refuses_to_issue_and_keeps_every_live_session() {
     let service = Service::with(&["--max-sessions", "2"]);
     let (one, two) = (service.token_of("1"), service.token_of("2"));
-    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"3\"}");
+    let ask = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"3\"}");
     let answer = ask.send(service.admin);
     assert_envelope(
         &answer,

@@ -1,62 +1,30 @@
 //! What a person sees who starts the service in a terminal.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::readme;
-use crate::support::service::binary;
+use crate::support::service::{binary, listen_anywhere};
+use crate::support::{Process, Scratch};
 
 const TOKEN: &str = "an-admin-token-for-the-terminal";
 
 /// The service with a terminal for its stderr.
-struct InTerminal {
-    child: Child,
-    screen: BufReader<File>,
-}
-
-impl InTerminal {
-    fn start(mut command: Command) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let terminal = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(name)
-            .unwrap();
-        let child = command
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stderr(terminal)
-            .spawn()
-            .unwrap();
-        let screen = BufReader::new(File::from(master));
-        Self { child, screen }
-    }
-
-    /// What is shown up to and with the first line that contains `text`.
-    fn until(&mut self, text: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.screen.read_line(&mut line).unwrap();
-            lines.push(line.trim_end().to_owned());
-            if line.contains(text) {
-                return lines;
-            }
-        }
-    }
-}
-
-impl Drop for InTerminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn in_terminal(mut command: Command) -> Process {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(name)
+        .unwrap();
+    listen_anywhere(&mut command);
+    command.stderr(terminal);
+    Process::heard_over(File::from(master), command)
 }
 
 /// Pastes the commands of a banner into a shell; what they print, a line each.
@@ -79,19 +47,17 @@ fn paste(banner: &[String], token: Option<&str>) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
-fn shown(screen: &mut InTerminal) -> Vec<String> {
-    let mut lines = screen.until(" public ");
-    let last = "/api/auth/logout";
-    lines.extend(screen.until(last));
-    lines.extend(screen.until(last));
-    lines
+fn shown(screen: &mut Process) -> Vec<String> {
+    [" public ", "/api/auth/logout", "/api/auth/logout"]
+        .map(|text| screen.lines_until(text))
+        .concat()
 }
 
 #[test]
 fn the_commands_on_the_screen_issue_a_session_and_end_it_once() {
     let mut command = binary();
     command.env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN);
-    let mut screen = InTerminal::start(command);
+    let mut screen = in_terminal(command);
     let lines = shown(&mut screen);
     assert!(!lines.concat().contains(TOKEN), "{lines:#?}");
     assert_eq!(paste(&lines, Some(TOKEN)), ["true", "false"], "{lines:#?}");
@@ -118,28 +84,26 @@ fn the_commands_on_the_screen_issue_a_session_and_end_it_once() {
 
 #[test]
 fn a_token_from_a_file_is_read_from_there_wherever_the_commands_are_pasted() {
-    let name = format!("it's a token {}", std::process::id());
-    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    std::fs::write(directory.join(&name), TOKEN).unwrap();
+    let (name, scratch) = ("it's a token", Scratch::new("banner"));
+    scratch.write(name, TOKEN);
     let mut command = binary();
-    command.current_dir(directory);
-    command.args(["--admin-token-file", &name, "--cookie-name", "we'ird$"]);
-    let mut screen = InTerminal::start(command);
+    command.current_dir(&*scratch);
+    command.args(["--admin-token-file", name, "--cookie-name", "we'ird$"]);
+    let mut screen = in_terminal(command);
     let lines = shown(&mut screen);
     assert!(!lines.concat().contains(TOKEN), "{lines:#?}");
     assert_eq!(paste(&lines, Some("")), ["true", "false"], "{lines:#?}");
-    std::fs::remove_file(directory.join(&name)).unwrap();
 }
 
 #[test]
 fn json_on_a_terminal_stays_json_and_a_pipe_shows_no_banner() {
     let mut command = binary();
     command.args(["--log-format", "json", "--admin-token", TOKEN]);
-    let mut screen = InTerminal::start(command);
-    screen.until("neptun-auth is up");
-    let pid = screen.child.id().to_string();
-    assert!(Command::new("kill").arg(pid).status().unwrap().success());
-    for line in screen.until("neptun-auth is down") {
+    let mut screen = in_terminal(command);
+    screen.wait_for_line("neptun-auth is up");
+    let (_, lines) = screen.stop();
+    assert!(lines.last().unwrap().contains("neptun-auth is down"));
+    for line in lines {
         assert!(line.starts_with('{'), "{line}");
     }
 }

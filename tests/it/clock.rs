@@ -10,10 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::file::Scratch;
 use crate::sealed::mint::seal;
-use crate::support::start::{on_every_store, on_stores, until_ready};
-use crate::support::{Service, Start};
+use crate::support::Scratch;
+use crate::support::start::{on_every_store, on_stores};
+use crate::support::{Ask, Service, Start};
 
 on_every_store! {
     what_was_ended_stays_ended_and_what_lives_lives_when_the_clock_jumps_ahead_and_back,
@@ -64,13 +64,13 @@ impl WallClock {
 
     fn set(&self, offset: &str) {
         // In one step: the service reads it at every look at its clock.
-        let new = self.scratch.path().join("new");
+        let new = self.scratch.join("new");
         fs::write(&new, offset).unwrap();
         fs::rename(new, self.file()).unwrap();
     }
 
     fn file(&self) -> PathBuf {
-        self.scratch.path().join("offset")
+        self.scratch.join("offset")
     }
 
     /// A service that goes by this clock.
@@ -83,7 +83,7 @@ impl WallClock {
             .env("FAKETIME_NO_CACHE", "1")
             .env("DONT_FAKE_MONOTONIC", "1");
         let service = Service::spawn(command);
-        until_ready(&service);
+        service.until_ready();
         service
     }
 }
@@ -114,13 +114,6 @@ fn sealed_until(id: &str, user: i64, after: i64, end: Option<i64>) -> String {
     seal(PASSWORD, &payload.to_string(), end.map(|end| now + end))
 }
 
-/// Logs the user out everywhere; how many sessions that ended.
-fn log_out_everywhere(service: &Service, user: i64) -> u64 {
-    let answer = service.ask_admin("DELETE", &format!("/admin/users/{user}/sessions"));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()["revoked"].as_u64().unwrap()
-}
-
 fn what_was_ended_stays_ended_and_what_lives_lives_when_the_clock_jumps_ahead_and_back(
     start: &Start,
 ) {
@@ -133,7 +126,7 @@ fn what_was_ended_stays_ended_and_what_lives_lives_when_the_clock_jumps_ahead_an
     );
     let token = service.token_of("5");
     assert_eq!(service.logout(&revoked).body, "true");
-    log_out_everywhere(&service, 6);
+    service.revoke_all("6");
 
     clock.set("+8d");
     for value in [&revoked, &marked, &live, &token] {
@@ -149,7 +142,7 @@ fn what_was_ended_stays_ended_and_what_lives_lives_when_the_clock_jumps_ahead_an
     for value in [&live, &token] {
         assert!(service.is_live(value), "it was lost");
     }
-    assert_eq!(log_out_everywhere(&service, 5), 2);
+    assert_eq!(service.revoke_all("5"), 2);
     assert!(!service.is_live(&token) && !service.is_live(&live));
 }
 
@@ -181,13 +174,13 @@ fn a_log_out_everywhere_while_the_clock_is_ahead_reaches_all_seals_and_bars_no_l
     // Made by a web app on the same machine.
     let meanwhile = sealed("meanwhile", 5, 3 * DAY);
     assert!(service.is_live(&before) && service.is_live(&meanwhile));
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     assert!(!service.is_live(&before) && !service.is_live(&meanwhile));
     clock.set("+0");
     assert!(!service.is_live(&before));
     let login = sealed("login", 5, 1);
     assert!(service.is_live(&login));
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     assert!(!service.is_live(&login));
     assert!(service.is_live(&sealed("next", 5, 1)));
 }
@@ -198,7 +191,7 @@ fn a_log_out_everywhere_by_a_clock_that_was_just_put_right_reaches_all_seals(sta
     let (old, young) = (sealed("old", 5, -DAY), sealed("young", 5, 0));
     clock.set("+0");
     assert!(service.is_live(&old) && service.is_live(&young));
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     assert!(!service.is_live(&old) && !service.is_live(&young));
     assert!(service.is_live(&sealed("login", 5, 1)));
 }
@@ -208,7 +201,7 @@ fn a_clock_that_was_ahead_from_the_start_bars_logins_until_the_next_log_out_ever
 ) {
     let clock = WallClock::showing("started", "+3d");
     let service = clock.service(start, &[]);
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     clock.set("+0");
     next_log_out_everywhere_lets_logins_in(service);
 }
@@ -216,7 +209,7 @@ fn a_clock_that_was_ahead_from_the_start_bars_logins_until_the_next_log_out_ever
 fn a_clock_that_was_ahead_bars_logins_until_the_next_log_out_everywhere(start: &Start) {
     let clock = WallClock::showing("before", "+3d");
     let service = clock.service(start, &[]);
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     service.stop();
     next_log_out_everywhere_lets_logins_in(right(start));
 }
@@ -224,7 +217,7 @@ fn a_clock_that_was_ahead_bars_logins_until_the_next_log_out_everywhere(start: &
 fn next_log_out_everywhere_lets_logins_in(mut service: Service) {
     let barred = sealed("barred", 5, 1);
     assert!(!service.is_live(&barred));
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     let line = service.wait_for_line("by a clock that was ahead");
     assert!(
         line.contains(r#""level":"WARN""#) && line.contains(r#""user":"5""#),
@@ -239,7 +232,7 @@ fn a_clock_that_jumped_ahead_and_back_bars_no_later_login(start: &Start) {
     let service = clock.service(start, &[]);
     let before = sealed("before", 5, 0);
     clock.set("+3d");
-    log_out_everywhere(&service, 5);
+    service.revoke_all("5");
     service.stop();
     let service = right(start);
     assert!(!service.is_live(&before));
@@ -251,12 +244,9 @@ fn a_full_store_forgets_nothing_for_a_clock_that_jumps_ahead(start: &Start) {
     let service = clock.service(start, &["--max-sessions", "3"]);
     let (revoked, marked) = (sealed("revoked", 5, 0), sealed("marked", 6, 0));
     assert_eq!(service.logout(&revoked).body, "true");
-    log_out_everywhere(&service, 6);
+    service.revoke_all("6");
     let token = service.token_of("5");
-    let login = || {
-        let ask = Service::authorized("POST", "/admin/sessions").json(r#"{"user":"7"}"#);
-        ask.send(service.admin).status
-    };
+    let login = || Ask::login("7").send(service.admin).status;
     clock.set("+8d");
     // It looks everywhere for room.
     assert_eq!(login(), 503);

@@ -1,19 +1,17 @@
 //! `tests/compose`: what its files say, run without containers. The settings are the ones there,
 //! only the addresses differ.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use neptun_auth::config::Flags;
 
-use crate::file::Scratch;
 use crate::redis::server::{Brand, Server};
+use crate::support::Scratch;
 use crate::support::ports::free_address;
+use crate::support::proxy::{Kind, Proxy};
 use crate::support::service::binary;
-use crate::support::start::until_ready;
-use crate::support::{ADMIN_TOKEN, Ask, Service, tool, wait_until};
+use crate::support::{ADMIN_TOKEN, Ask, Service};
 
 fn text(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose");
@@ -53,55 +51,21 @@ fn replica(server: &Server) -> Service {
         command.env(name, value);
     }
     let service = Service::spawn(command);
-    until_ready(&service);
+    service.until_ready();
     service
 }
 
-struct Proxy {
-    process: Child,
-    address: SocketAddr,
-    _config: Scratch,
-}
-
-impl Proxy {
-    fn before(replicas: &[Service; 2]) -> Self {
-        let address = free_address();
-        let scratch = Scratch::new("compose");
-        let config: PathBuf = scratch.path().join("Caddyfile");
-        let adapted = text("Caddyfile")
-            .replace(
-                "\n:8080 {",
-                &format!("\n:{} {{\n\tbind 127.0.0.1", address.port()),
-            )
-            .replace("auth-1:8080", &replicas[0].public.to_string())
-            .replace("auth-2:8080", &replicas[1].public.to_string());
-        std::fs::write(&config, adapted).unwrap();
-        let process = Command::new(tool("caddy"))
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(config)
-            .env("HOME", scratch.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .env_remove("XDG_DATA_HOME")
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let proxy = Self {
-            process,
-            address,
-            _config: scratch,
-        };
-        wait_until("the proxy answers", || {
-            Ask::get("/").try_send(address).is_some()
-        });
-        proxy
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn proxy(replicas: &[Service; 2]) -> Proxy {
+    let (address, home) = (free_address(), Scratch::new("compose"));
+    let adapted = text("Caddyfile")
+        .replace(
+            "\n:8080 {",
+            &format!("\n:{} {{\n\tbind 127.0.0.1", address.port()),
+        )
+        .replace("auth-1:8080", &replicas[0].public.to_string())
+        .replace("auth-2:8080", &replicas[1].public.to_string());
+    home.write("Caddyfile", adapted);
+    Proxy::run(Kind::Caddy, address, home, "Caddyfile")
 }
 
 #[test]
@@ -122,7 +86,7 @@ fn the_settings_in_the_compose_file_exist() {
 fn the_replicas_of_the_compose_file_share_sessions_behind_its_proxy() {
     let server = valkey();
     let replicas = [replica(&server), replica(&server)];
-    let proxy = Proxy::before(&replicas);
+    let proxy = proxy(&replicas);
     let statuses = |method: &str, target: &str, token: &str| -> Vec<u16> {
         let ask = Ask::new(method, target).session(token);
         let answers = (0..10).map(|_| ask.send(proxy.address));

@@ -7,21 +7,9 @@ use neptun_auth::http::describe_current;
 use neptun_auth::telemetry;
 
 use crate::support::faulty::{Fault, FaultyService};
-use crate::support::{Answer, Ask, Connection, Service, assert_envelope, unknown_token};
+use crate::support::{Ask, Connection, assert_envelope, rerun, unknown_token};
 
 const FLAVOURS: [Fault; 3] = [Fault::Refuses, Fault::AppliesThenFails, Fault::Hangs];
-
-fn logout(service: &FaultyService, token: &str) -> Answer {
-    Ask::post("/api/auth/logout")
-        .session(token)
-        .send(service.public)
-}
-
-fn check(service: &FaultyService, token: &str) -> Answer {
-    Ask::get("/api/auth/check")
-        .session(token)
-        .send(service.public)
-}
 
 #[test]
 fn a_logout_that_fails_is_500_keeps_the_cookie_and_is_settled_by_a_retry() {
@@ -29,7 +17,7 @@ fn a_logout_that_fails_is_500_keeps_the_cookie_and_is_settled_by_a_retry() {
         let service = FaultyService::start();
         let token = service.token_of("42");
         service.fail(fault);
-        let failed = logout(&service, &token);
+        let failed = service.logout(&token);
         assert_envelope(
             &failed,
             500,
@@ -41,16 +29,16 @@ fn a_logout_that_fails_is_500_keeps_the_cookie_and_is_settled_by_a_retry() {
         // Whether the failed call was applied shows only now, and either way it is over then.
         let applied = fault == Fault::AppliesThenFails;
         assert_eq!(
-            check(&service, &token).status,
+            service.check(&token).status,
             if applied { 401 } else { 204 }
         );
-        let retried = logout(&service, &token);
+        let retried = service.logout(&token);
         assert_eq!(
             (retried.status, retried.body == "true"),
             (200, !applied),
             "{fault:?}"
         );
-        assert_eq!(check(&service, &token).status, 401);
+        assert_eq!(service.check(&token).status, 401);
     }
 }
 
@@ -60,10 +48,10 @@ fn one_unconfirmed_session_among_several_makes_the_whole_logout_a_500() {
     let (one, two) = (service.token_of("42"), service.token_of("42"));
     service.fail(Fault::AppliesThenFails);
     let both = format!("{one}; neptun-session={two}");
-    assert_eq!(logout(&service, &both).status, 500);
+    assert_eq!(service.logout(&both).status, 500);
     service.fail(Fault::None);
     // Every one was tried, not only those before the first failure.
-    assert_eq!(logout(&service, &both).body, "false");
+    assert_eq!(service.logout(&both).body, "false");
 }
 
 #[test]
@@ -82,7 +70,7 @@ fn a_check_that_cannot_tell_is_503_never_401_and_leaves_the_cookie_alone() {
         // Without a cookie the store is not even asked.
         assert_eq!(Ask::get("/api/auth/check").send(service.public).status, 401);
         service.fail(Fault::None);
-        assert_eq!(check(&service, &token).status, 204);
+        assert_eq!(service.check(&token).status, 204);
     }
 }
 
@@ -91,7 +79,7 @@ fn the_admin_api_says_503_for_what_it_cannot_read_or_issue_and_500_for_what_it_c
     let service = FaultyService::start();
     for fault in FLAVOURS {
         service.fail(fault);
-        let ask = |method, target: &str| Service::authorized(method, target);
+        let ask = |method, target: &str| Ask::authorized(method, target);
         let unavailable = "The session store is unavailable";
         let issue = ask("POST", "/admin/sessions")
             .json("{\"user\":\"42\"}")
@@ -142,15 +130,8 @@ fn a_panic_is_answered_on_a_connection_that_lives_on() {
 
 #[test]
 fn a_panic_is_logged_once() {
-    let itself = std::env::current_exe().unwrap();
-    let output = std::process::Command::new(itself)
-        .args([
-            "--ignored",
-            "--exact",
-            "faults::a_panic_is_logged_once_where_panics_are_logged",
-        ])
-        .output()
-        .unwrap();
+    let mut test = rerun("faults::a_panic_is_logged_once_where_panics_are_logged");
+    let output = test.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && said.contains("1 passed"),
@@ -166,9 +147,9 @@ fn a_panic_is_logged_once_where_panics_are_logged() {
     let service = FaultyService::start();
     let token = service.token_of("42");
     service.fail(Fault::Panics);
-    let answer = logout(&service, &token);
+    let answer = service.logout(&token);
     assert_envelope(&answer, 500, "Internal Server Error", "Internal error");
-    let log = service.log();
+    let log = service.logged(&[]).join("\n");
     assert_eq!(log.matches("injected panic").count(), 1, "{log}");
     assert_eq!(log.matches("ERROR").count(), 1, "{log}");
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::envelope::assert_common_headers;
 use crate::support::faulty::{Fault, FaultyService};
-use crate::support::process::{Usage, in_memory_limit};
 use crate::support::service::binary;
+use crate::support::usage::{Usage, in_memory_limit};
 use crate::support::{ADMIN_TOKEN, Ask, Connection, Service, assert_envelope, wait_until};
 
 const CHECK: &str = "GET /api/auth/check HTTP/1.1\r\nhost: neptun.test\r\n";
@@ -311,7 +311,7 @@ fn half_closed_clients_get_their_answer_from_a_slow_store_too() {
     connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
     connection.stream().shutdown(Shutdown::Write).unwrap();
     service.wait_until_called();
-    service.release();
+    service.release(1, Fault::None);
     assert_eq!(connection.answer_to("POST").body, "true");
 }
 
@@ -329,13 +329,11 @@ fn a_client_that_hangs_up_changes_nothing_about_its_logout() {
             socket.set_linger(Some(Duration::ZERO)).unwrap();
         }
         drop(connection);
-        service.release();
-        service.fail(Fault::None);
-        wait_until("the session is gone", || {
-            let check = Ask::get("/api/auth/check").session(&token);
-            check.send(service.public).status == 401
+        service.release(1, Fault::None);
+        wait_until("the session is gone", || !service.is_live(&token));
+        wait_until("the log tells", || {
+            !service.logged(&["session ended"]).is_empty()
         });
-        wait_until("the log tells", || service.log().contains("session ended"));
     }
 }
 
@@ -346,7 +344,7 @@ fn an_admin_body_of_more_than_16_kib_is_413() {
         let start = r#"{"user":"42"}"#;
         format!("{start}{}", " ".repeat(length - start.len()))
     };
-    let issue = |body: &str| Service::authorized("POST", "/admin/sessions").json(body);
+    let issue = |body: &str| Ask::authorized("POST", "/admin/sessions").json(body);
     assert_eq!(issue(&body(16 * 1024)).send(service.admin).status, 201);
     for length in [16 * 1024 + 1, 4 * 1024 * 1024] {
         let answer = issue(&body(length)).send(service.admin);
@@ -354,7 +352,7 @@ fn an_admin_body_of_more_than_16_kib_is_413() {
     }
     // Nor is one that does not say how long it is.
     let mut connection = Connection::open(service.admin);
-    let head = Service::authorized("POST", "/admin/sessions")
+    let head = Ask::authorized("POST", "/admin/sessions")
         .header("content-type", "application/json")
         .header("transfer-encoding", "chunked");
     connection.write(&head.bytes());
@@ -428,7 +426,7 @@ fn a_client_that_sends_a_byte_at_a_time_is_served() {
 #[test]
 fn a_body_that_is_announced_as_too_large_is_refused_before_it_comes() {
     let service = Service::start();
-    let ask = Service::authorized("POST", "/admin/sessions")
+    let ask = Ask::authorized("POST", "/admin/sessions")
         .header("content-type", "application/json")
         .header("content-length", "100000000");
     let begun = std::time::Instant::now();

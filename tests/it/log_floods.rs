@@ -33,7 +33,7 @@ fn metric(service: &Service, series: &str) -> u64 {
 fn a_store_that_is_away_leaves_a_few_lines_that_count_every_failure_and_say_when_it_is_back() {
     let mut redis = Server::start(Brand::Redis, &[]);
     let mut service = Service::with(&["--store", &redis.url()]);
-    crate::support::start::until_ready(&service);
+    service.until_ready();
     let token = service.token_of("42");
     redis.kill();
 
@@ -52,7 +52,7 @@ fn a_store_that_is_away_leaves_a_few_lines_that_count_every_failure_and_say_when
     assert_eq!(Ask::get("/readyz").send(service.admin).status, 503);
 
     redis.start_again();
-    crate::support::start::until_ready(&service);
+    service.until_ready();
     assert_eq!(service.logout(&token).status, 200);
     service.wait_for_line("the session store works again");
     let failed = "neptun_auth_store_operation_duration_seconds_count{operation=\"delete\",outcome=\"error\"}";

@@ -2,46 +2,41 @@
 //! reader that reads, and those that are lost are counted.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::io::{self, BufRead as _, BufReader, PipeReader, Read as _};
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::ports::free_address;
-use crate::support::service::binary;
-use crate::support::{ADMIN_TOKEN, Ask, Connection, Service, time_until, wait_until};
+use crate::support::service::{binary, binary_with_token, listen_anywhere, listen_at};
+use crate::support::{Api, Ask, Connection, Process, wait_until};
 
 /// Past what a pipe and the service's buffer take, 4 MiB, in lines of some 600 bytes.
 const ENOUGH_TO_LOSE: usize = 5_000;
 
 /// A service whose log nobody reads but the test.
 struct Unread {
-    child: Child,
-    log: Option<BufReader<ChildStderr>>,
-    public: SocketAddr,
-    admin: SocketAddr,
+    process: Process,
+    log: Option<BufReader<PipeReader>>,
+    api: Api,
 }
 
 impl Unread {
     fn start() -> Self {
-        let mut child = with_admin_token()
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut command = binary_with_token();
+        listen_anywhere(&mut command);
+        let (log, writer) = io::pipe().unwrap();
+        command.stderr(writer);
+        let process = Process::heard_over(io::empty(), command);
+        let mut log = BufReader::new(log);
         let mut first = String::new();
         log.read_line(&mut first).unwrap();
-        let up: Value = serde_json::from_str(&first).unwrap();
-        let address = |name: &str| up[name].as_str().unwrap().parse().unwrap();
         Self {
-            child,
+            process,
             log: Some(log),
-            public: address("listen"),
-            admin: address("admin_listen"),
+            api: Api::named_by(&first),
         }
     }
 
@@ -66,50 +61,28 @@ impl Unread {
 
     /// Logs so many people in and out, each of which leaves a line; the longest that took.
     fn log_in_and_out(&self, people: usize) -> Duration {
-        let mut admin = Connection::open(self.admin);
-        let mut public = Connection::open(self.public);
+        let mut admin = Connection::open(self.api.admin);
+        let mut public = Connection::open(self.api.public);
         let times = (0..people).map(|_| {
             let token = log_in(&mut admin);
             let begun = Instant::now();
-            let ask = Ask::post("/api/auth/logout").header("x-request-id", "r".repeat(128));
-            assert_eq!(public.ask(&ask.session(&token)).body, "true");
+            let ask = Ask::logout(&token).header("x-request-id", "r".repeat(128));
+            assert_eq!(public.ask(&ask).body, "true");
             begun.elapsed()
         });
         times.max().unwrap()
     }
 
     fn lines_lost(&self) -> u64 {
-        let metrics = Ask::get("/metrics").send(self.admin).body;
-        let mut lines = metrics.lines();
-        let found = lines.find_map(|line| line.strip_prefix("neptun_auth_log_lines_lost_total "));
-        found.unwrap().parse().unwrap()
+        self.api.metric("neptun_auth_log_lines_lost_total")
     }
 
     /// Ends it with SIGTERM; its exit code, and how long that took.
-    fn stop(&mut self) -> (Option<i32>, Duration) {
+    fn stop(self) -> (Option<i32>, Duration) {
         let begun = Instant::now();
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", "TERM", &pid]).status();
-        assert!(status.unwrap().success());
-        let patience = Duration::from_secs(20);
-        let ended = || self.child.try_wait().unwrap().is_some();
-        assert!(time_until(patience, ended).is_some(), "it does not end");
-        (self.child.wait().unwrap().code(), begun.elapsed())
+        let (status, _) = self.process.stop();
+        (status.code(), begun.elapsed())
     }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        // It may have ended already; either way nothing is left running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn with_admin_token() -> Command {
-    let mut command = binary();
-    command.args(["--admin-token", ADMIN_TOKEN]);
-    command
 }
 
 /// A user whose lines are long.
@@ -118,8 +91,7 @@ fn user() -> String {
 }
 
 fn log_in(admin: &mut Connection) -> String {
-    let ask =
-        Service::authorized("POST", "/admin/sessions").json(&json!({ "user": user() }).to_string());
+    let ask = Ask::login(&user());
     let issued = admin.ask(&ask.header("x-request-id", "r".repeat(128)));
     issued.json()["token"].as_str().unwrap().to_owned()
 }
@@ -164,12 +136,11 @@ fn a_slow_reader_loses_no_line_of_a_large_revocation() {
     const SESSIONS: usize = 10_000;
     let mut service = Unread::start();
     let reader = service.read(16 * 1024, Duration::from_millis(5));
-    let mut admin = Connection::open(service.admin);
+    let mut admin = Connection::open(service.api.admin);
     for _ in 0..SESSIONS {
         log_in(&mut admin);
     }
-    let target = format!("/admin/users/{}/sessions", user());
-    let ask = Service::authorized("DELETE", &target).header("x-request-id", "r".repeat(128));
+    let ask = Ask::revoke_all(&user()).header("x-request-id", "r".repeat(128));
     assert_eq!(admin.ask(&ask).json()["revoked"], SESSIONS);
     // At once, with megabytes still to be read.
     let (code, _) = service.stop();
@@ -182,7 +153,7 @@ fn a_slow_reader_loses_no_line_of_a_large_revocation() {
 
 #[test]
 fn a_reader_that_has_stalled_does_not_hold_up_the_end() {
-    let mut service = Unread::start();
+    let service = Unread::start();
     service.log_in_and_out(300);
     let (code, took) = service.stop();
     assert_eq!(code, Some(0));
@@ -201,22 +172,19 @@ fn unwritable() -> [Stdio; 2] {
 fn a_service_runs_and_ends_in_order_though_nothing_can_be_logged() {
     for stderr in unwritable() {
         let (public, admin) = (free_address(), free_address());
-        let child = with_admin_token()
-            .args(["--listen", &public.to_string()])
-            .args(["--admin-listen", &admin.to_string()])
-            .stderr(stderr)
-            .spawn();
-        let mut service = Unread {
-            child: child.unwrap(),
-            log: None,
-            public,
-            admin,
-        };
-        wait_until("it is up", || {
-            Ask::get("/readyz")
-                .try_send(admin)
-                .is_some_and(|answer| answer.status == 200)
+        let mut command = binary_with_token();
+        listen_at(&mut command, public, admin);
+        command.stderr(stderr);
+        let mut process = Process::heard_over(io::empty(), command);
+        process.wait_until_up(|| {
+            let answer = Ask::get("/readyz").try_send(admin);
+            answer.is_some_and(|answer| answer.status == 200)
         });
+        let service = Unread {
+            process,
+            log: None,
+            api: Api { public, admin },
+        };
         service.log_in_and_out(10);
         wait_until("the lost lines are counted", || service.lines_lost() >= 22);
         // A line that cannot be written is counted once, however often others are tried.

@@ -75,13 +75,10 @@ fn a_logout_of_many_has_few_calls_at_once_one_deadline_and_ends_them_all_the_sam
     assert_envelope(&failed, 500, "Internal Server Error", sentence);
     assert_eq!(service.waiting(), AT_ONCE);
 
-    service.fail(Fault::None);
-    (0..AT_ONCE).for_each(|_| service.release());
-    let is_over = |token: &String| {
-        let status = check(std::slice::from_ref(token)).send(service.public);
-        status.status == 401
-    };
-    wait_until("all are over", || tokens.iter().all(is_over));
+    service.release(AT_ONCE, Fault::None);
+    wait_until("all are over", || {
+        !tokens.iter().any(|token| service.is_live(token))
+    });
 }
 
 #[test]
@@ -102,8 +99,7 @@ fn a_logout_of_many_is_refused_at_once_while_a_thousand_are_unfinished() {
         // One value is no more to do than its request.
         let mut one = Box::pin(service.sessions.revoke([token(&unknown_token(1))]));
         assert!(futures_util::poll!(&mut one).is_pending());
-        service.fail(Fault::None);
-        (0..2_001).for_each(|_| service.release());
+        service.release(2_001, Fault::None);
         assert!(!one.await.unwrap());
         let settled = async {
             while service.sessions.revoke(two()).await.is_err() {
@@ -150,8 +146,8 @@ fn a_check_whose_touch_comes_too_late_passes_with_a_warning() {
         assert_eq!(answer.status, 204);
         assert_eq!(answer.header("remote-user"), Some("42"));
     }
-    let log = service.log();
-    assert_eq!(log.matches("last use not recorded").count(), 1, "{log}");
+    let told = service.logged(&["last use not recorded"]);
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]

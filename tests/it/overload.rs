@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::process::{Usage, with_ulimit};
-use crate::support::service::binary;
-use crate::support::{
-    ADMIN_TOKEN, Answer, Ask, Connection, Service, assert_envelope, time_until, wait_until,
-};
+use crate::support::service::binary_with_token;
+use crate::support::usage::{Usage, with_ulimit};
+use crate::support::{Answer, Ask, Connection, Service, assert_envelope, wait_until, wait_within};
 
 fn check() -> Ask {
     Ask::get("/api/auth/check")
@@ -40,9 +38,7 @@ fn is_served(address: SocketAddr) -> bool {
 }
 
 fn limited(ulimit: &str) -> Service {
-    let mut command = binary();
-    command.args(["--admin-token", ADMIN_TOKEN]);
-    Service::spawn(with_ulimit(&command, ulimit))
+    Service::spawn(with_ulimit(&binary_with_token(), ulimit))
 }
 
 #[test]
@@ -133,11 +129,9 @@ fn assert_was_idle_since(before: u64, service: &Service) {
 }
 
 fn assert_served_soon(service: &Service) {
-    let took = time_until(Duration::from_secs(5), || is_served(service.public));
-    assert!(
-        took.is_some_and(|took| took < Duration::from_secs(2)),
-        "{took:?}"
-    );
+    wait_within(Duration::from_secs(2), "served again", || {
+        is_served(service.public)
+    });
 }
 
 #[test]

@@ -10,9 +10,9 @@ use std::process::Command;
 use clap::CommandFactory as _;
 use neptun_auth::config::Flags;
 
-use crate::file::Scratch;
-use crate::support::service::binary;
-use crate::support::{Ask, Service};
+use crate::support::Scratch;
+use crate::support::service::{binary, listen_anywhere};
+use crate::support::{Ask, Process, Service};
 
 const TOKEN: &str = "only-for-trying-it-out";
 const BEGIN: &str = "<!-- settings: kept equal to --help by tests/it/readme.rs -->\n";
@@ -188,7 +188,7 @@ fn the_commands_that_start_a_service_start_one() {
         let command = block.text.replace("cargo run --release --", "\"$BINARY\"");
         let command = command.replace("cargo run --release", "\"$BINARY\"");
         let mut shell = Command::new("bash");
-        shell.env_clear().env("HOME", home.path());
+        shell.env_clear().env("HOME", &*home);
         shell.env("BINARY", env!("CARGO_BIN_EXE_neptun-auth"));
         shell.env("NEPTUN_AUTH_LISTEN", "127.0.0.1:0");
         shell.env("NEPTUN_AUTH_ADMIN_LISTEN", "127.0.0.1:0");
@@ -362,21 +362,11 @@ fn the_first_command_starts_a_service_that_prints_what_the_readme_shows() {
     let expected = timeless(&blocks[first + 1].text);
     let mut command = binary();
     command.env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN);
-    command.args([
-        "--log-format",
-        "human",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-    ]);
-    let mut child = command
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    command.args(["--log-format", "human"]);
+    listen_anywhere(&mut command);
+    let mut process = Process::start(command);
     for expected in expected.lines() {
-        let printed = timeless(&lines.next().unwrap().unwrap());
+        let printed = timeless(&process.wait_for_line(""));
         // Ports and the settings that only this test gives differ; the words do not.
         let words = |line: &str| -> Vec<String> {
             let settings = |word: &&str| !word.contains("listen") && !word.contains("settings=");
@@ -393,8 +383,6 @@ fn the_first_command_starts_a_service_that_prints_what_the_readme_shows() {
             "{printed}"
         );
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]

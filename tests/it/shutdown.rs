@@ -3,13 +3,13 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::faulty::{Fault, FaultyService};
 use crate::support::ports::free_address;
-use crate::support::service::binary;
-use crate::support::{Ask, Connection, Service, assert_envelope, wait_until};
+use crate::support::service::{binary, listen_at};
+use crate::support::{Ask, Connection, Process, Service, assert_envelope, wait_until};
 
 fn check() -> Ask {
     Ask::get("/api/auth/check")
@@ -102,7 +102,7 @@ fn whoever_has_connected_by_then_is_still_answered() {
 fn half_heads_and_half_bodies_hold_it_no_longer_than_the_timeout() {
     let service = Service::with(&["--shutdown-timeout", "2s"]);
     let mut held: Vec<TcpStream> = Vec::new();
-    let half_body = Service::authorized("POST", "/admin/sessions")
+    let half_body = Ask::authorized("POST", "/admin/sessions")
         .header("content-type", "application/json")
         .header("content-length", "100")
         .bytes();
@@ -145,7 +145,7 @@ fn a_request_in_the_works_is_finished_first() {
     wait_until("the listener is closed", || {
         TcpStream::connect(public).is_err()
     });
-    service.release();
+    service.release(1, Fault::None);
     let answer = connection.answer_to("POST");
     assert_eq!(
         (&*answer.body, answer.header("connection")),
@@ -177,7 +177,7 @@ fn a_request_that_is_stuck_is_cut_at_the_timeout_and_counted() {
 /// A service that takes its time to end, and a connection that it waits for.
 fn held_up() -> (Service, Connection) {
     let service = Service::with(&["--shutdown-timeout", "60s", "--header-timeout", "60s"]);
-    let half_body = Service::authorized("POST", "/admin/sessions")
+    let half_body = Ask::authorized("POST", "/admin/sessions")
         .header("content-type", "application/json")
         .header("content-length", "100");
     let mut stuck = Connection::open(service.admin);
@@ -285,24 +285,14 @@ fn no_log_level_makes_the_service_end_or_deaf_to_signals() {
     for level in ["off", "error", "warn", "neptun_auth=off", "trace"] {
         let (public, admin) = (free_address(), free_address());
         let mut command = binary();
-        command.args(["--log", level, "--listen", &public.to_string()]);
-        command.args(["--admin-listen", &admin.to_string()]);
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        wait_until("it is up", || TcpStream::connect(admin).is_ok());
+        command.args(["--log", level]);
+        listen_at(&mut command, public, admin);
+        let mut process = Process::start(command);
+        process.wait_until_up(|| TcpStream::connect(admin).is_ok());
         let ready = Ask::get("/readyz").send(admin);
-        assert!(
-            ready.status == 200 && child.try_wait().unwrap().is_none(),
-            "{level}"
-        );
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", "TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{level}");
+        assert_eq!(ready.status, 200, "{level}");
+        process.assert_runs();
+        assert_eq!(process.stop().0.code(), Some(0), "{level}");
     }
 }
 

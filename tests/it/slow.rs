@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::probe::Probe;
-use crate::support::process::Usage;
+use crate::support::usage::Usage;
 use crate::support::{Ask, Connection, Service, Start, assert_envelope, unknown_token};
 
 const CHECK: &[u8] = b"GET /api/auth/check HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -74,7 +74,7 @@ fn half_a_head_behind_a_request(address: SocketAddr) -> Duration {
 /// The same behind one with a body.
 fn half_a_head_behind_a_body(address: SocketAddr) -> Duration {
     let mut connection = Connection::open(address);
-    let issue = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    let issue = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
     connection.write(&[&issue.bytes(), HALF_HEAD].concat());
     assert_eq!(connection.answer_to("POST").status, 201);
     closed_after(connection.stream(), Instant::now())
@@ -100,7 +100,7 @@ fn a_byte_now_and_then(address: SocketAddr) -> Duration {
 
 fn half_a_body(address: SocketAddr) -> Duration {
     let mut connection = Connection::open(address);
-    let ask = Service::authorized("POST", "/admin/sessions")
+    let ask = Ask::authorized("POST", "/admin/sessions")
         .header("content-type", "application/json")
         .header("content-length", "100");
     connection.write(&[&ask.bytes()[..], b"{\"user\":"].concat());
@@ -320,7 +320,7 @@ fn a_request_in_time_starts_the_clocks_anew() {
 fn a_request_with_a_body_leaves_its_connection_idle_and_not_late() {
     let service = impatient();
     let mut connection = Connection::open(service.admin);
-    let issue = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    let issue = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
     let logout = Ask::post("/api/auth/logout").json("{}");
     let mut public = Connection::open(service.public);
     for _ in 0..2 {

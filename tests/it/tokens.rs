@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use crate::file::Scratch;
 use crate::support::service::{binary, run_to_end};
-use crate::support::{Answer, Ask, Service, assert_envelope};
+use crate::support::{Answer, Ask, Scratch, Service, assert_envelope};
 
 const OLD: &str = "the-token-that-is-going";
 const NEW: &str = "the-token-that-is-coming";
@@ -12,7 +11,7 @@ const READER: &str = "the-token-of-a-dashboard";
 
 /// A file of tokens, and its path.
 fn file(scratch: &Scratch, name: &str, text: &str) -> String {
-    let path = scratch.path().join(name);
+    let path = scratch.join(name);
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }

@@ -1,15 +1,15 @@
 //! A process that is killed in the midst of its work.
 
 use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::FileStore;
 
 use super::{AT, Scratch, config, id, is_live, numbers_of, session};
+use crate::support::{Process, rerun};
 
 const FILE: &str = "NEPTUN_TEST_CRASH_FILE";
 const FROM: &str = "NEPTUN_TEST_CRASH_FROM";
@@ -30,7 +30,7 @@ fn owner(number: u64) -> String {
 #[tokio::test]
 async fn eight_kills_bring_nobody_back_and_lose_nobody() {
     let scratch = Scratch::new("crash");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let mut said = Said::default();
     for round in 0..8_u64 {
         run_child_and_kill(&path, round * 1_000_000, 300 + round * 150, &mut said);
@@ -48,25 +48,18 @@ async fn eight_kills_bring_nobody_back_and_lose_nobody() {
     assert!(said.ended.len() > 500, "{}", said.ended.len());
 }
 
-fn run_child_and_kill(path: &Path, from: u64, lines: u64, said: &mut Said) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "file::crash::the_child",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env(FILE, path)
-        .env(FROM, from.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut heard = 0;
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        let Some((word, number)) = line.split_once(' ') else {
-            continue;
-        };
+fn run_child_and_kill(path: &Path, from: u64, sessions: u64, said: &mut Said) {
+    let mut child = rerun("file::crash::the_child");
+    child.env(FILE, path).env(FROM, from.to_string());
+    let mut child = Process::start(child);
+    for _ in 0..sessions * 3 {
+        child.wait_for_line(" ");
+    }
+    child.signal("KILL");
+    let (status, lines) = child.wait();
+    assert!(!status.success(), "it was to be killed");
+    for line in lines {
+        let (word, number) = line.split_once(' ').unwrap_or_default();
         let Ok(number) = number.parse() else {
             continue;
         };
@@ -76,13 +69,7 @@ fn run_child_and_kill(path: &Path, from: u64, lines: u64, said: &mut Said) {
             "ended" => said.ended.insert(number),
             _ => continue,
         };
-        heard += 1;
-        // After the kill, what it had said before is still read to the end.
-        if heard == lines * 3 {
-            child.kill().unwrap();
-        }
     }
-    assert!(!child.wait().unwrap().success(), "it was to be killed");
 }
 
 /// Not a test: what `run_child_and_kill` starts. Issues and ends sessions until it is killed.

@@ -321,13 +321,13 @@ async fn of_many_at_once_exactly_one_ends_a_session() {
 #[tokio::test]
 async fn a_full_disk_fails_writes_and_nothing_else_until_there_is_space() {
     let scratch = Scratch::new("full");
-    let _mounted = Mounted::tmpfs(scratch.path(), "4m");
+    let _mounted = Mounted::tmpfs(&scratch, "4m");
     let config = FileConfig {
         retry_after: Duration::from_millis(5),
         ..config()
     };
-    let store = Arc::new(FileStore::open(&scratch.path().join("sessions"), config).unwrap());
-    let ballast = scratch.path().join("ballast");
+    let store = Arc::new(FileStore::open(&scratch.join("sessions"), config).unwrap());
+    let ballast = scratch.join("ballast");
     let mut kept = Vec::new();
     for number in 0..2_000 {
         store.insert(session(number, "ann"), AT).await.unwrap();
@@ -380,7 +380,7 @@ async fn a_full_disk_fails_writes_and_nothing_else_until_there_is_space() {
     }
     store.close().await.unwrap();
     drop(store);
-    let store = FileStore::open(&scratch.path().join("sessions"), config).unwrap();
+    let store = FileStore::open(&scratch.join("sessions"), config).unwrap();
     for number in ended {
         assert!(!is_live(&store, number).await, "session {number} is back");
     }

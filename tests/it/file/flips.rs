@@ -71,7 +71,7 @@ async fn a_flipped_bit_in_the_newest_write_is_refused_or_changes_nothing() {
 #[test]
 fn a_logout_lost_with_the_newest_write_is_refused_and_after_a_power_cut_at_least_said() {
     let scratch = Scratch::new("lost-logout");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let service = start_at(&path);
     let token = service.token_of("42");
     let before = std::fs::read(&path).unwrap();

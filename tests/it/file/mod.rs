@@ -8,7 +8,6 @@ mod mounted;
 mod place;
 mod service;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,8 @@ use neptun_auth::session::{Moment, Session, SessionId, SessionStore as _, Timest
 use neptun_auth::store::{FileConfig, FileStore};
 
 use disk::Disk;
+
+use crate::support::Scratch;
 
 const AT: Moment = Moment::of(Timestamp::from_millis(1_000));
 
@@ -63,25 +64,4 @@ async fn numbers_of(store: &FileStore, of: &str) -> Vec<i64> {
         .iter()
         .map(|session| session.created_at.as_millis())
         .collect()
-}
-
-/// A directory that is gone when the test is over.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("neptun-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

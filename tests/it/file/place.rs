@@ -37,7 +37,7 @@ async fn file_with_sessions(path: &Path) {
 #[tokio::test]
 async fn file_and_directory_are_private() {
     let scratch = Scratch::new("private");
-    let path = scratch.path().join("a").join("b").join("sessions");
+    let path = scratch.join("a").join("b").join("sessions");
     file_with_sessions(&path).await;
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
@@ -50,7 +50,7 @@ async fn file_and_directory_are_private() {
 #[tokio::test]
 async fn a_second_opener_is_refused_until_the_first_is_gone() {
     let scratch = Scratch::new("lock");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     file_with_sessions(&path).await;
     let first = FileStore::open(&path, config()).unwrap();
     assert!(matches!(refusal(&path), OpenError::Locked(_)));
@@ -63,7 +63,7 @@ async fn a_second_opener_is_refused_until_the_first_is_gone() {
 fn of_many_that_make_the_file_at_once_exactly_one_gets_it() {
     let scratch = Scratch::new("at-once");
     for round in 0..50 {
-        let path = scratch.path().join(format!("sessions-{round}"));
+        let path = scratch.join(format!("sessions-{round}"));
         if round % 2 == 1 {
             // What a crash leaves.
             std::fs::write(path.with_extension("new"), "half").unwrap();
@@ -82,7 +82,7 @@ fn of_many_that_make_the_file_at_once_exactly_one_gets_it() {
             }
         }
         assert_eq!(stores, 1, "round {round}");
-        let names = std::fs::read_dir(scratch.path()).unwrap();
+        let names = std::fs::read_dir(&*scratch).unwrap();
         assert_eq!(names.count(), round + 1, "nothing else is left there");
     }
 }
@@ -90,10 +90,10 @@ fn of_many_that_make_the_file_at_once_exactly_one_gets_it() {
 #[test]
 fn a_path_that_cannot_be_a_file_is_refused_with_advice() {
     let scratch = Scratch::new("no-file");
-    let file = scratch.path().join("file");
+    let file = scratch.join("file");
     std::fs::write(&file, "").unwrap();
     for (path, advice) in [
-        (scratch.path(), "name a file in that directory"),
+        (&*scratch, "name a file in that directory"),
         (&file.join("sessions"), "must be a directory, and is a file"),
         // Where not even root can make a directory.
         (Path::new("/proc/neptun/sessions"), "make it, or name"),
@@ -122,7 +122,7 @@ fn what_the_system_refuses_comes_with_advice() {
 #[tokio::test]
 async fn a_damaged_file_is_refused_or_whole_but_never_opened_with_less() {
     let scratch = Scratch::new("damaged");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     file_with_sessions(&path).await;
     let good = std::fs::read(&path).unwrap();
     let mut refused = 0;
@@ -160,7 +160,7 @@ async fn a_damaged_file_is_refused_or_whole_but_never_opened_with_less() {
 #[tokio::test]
 async fn a_newer_format_is_refused() {
     let scratch = Scratch::new("newer");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     file_with_sessions(&path).await;
     let db = redb::Database::create(&path).unwrap();
     let txn = db.begin_write().unwrap();

@@ -61,7 +61,7 @@ fn every_documented_route_answers_on_the_listener_it_is_documented_on() {
             url => url.strip_prefix("http://").unwrap().parse().unwrap(),
         };
         let target = path.replace("{user}", "42").replace("{id}", "x");
-        let ask = Service::authorized(&method.to_uppercase(), &target);
+        let ask = Ask::authorized(&method.to_uppercase(), &target);
         let answer = ask.send(address);
         let status = answer.status.to_string();
         let documented = responses(&document, operation);

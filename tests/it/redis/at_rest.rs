@@ -8,6 +8,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::server::{Brand, Server};
 use super::{config, connected, fresh_session, kept, present, session_of, until_ready, user};
+use crate::support::wait_within;
 
 async fn raw(server: &Server) -> MultiplexedConnection {
     let client = redis::Client::open(server.url()).unwrap();
@@ -57,7 +58,7 @@ async fn every_key_is_under_the_prefix_and_expires_and_none_has_anything_of_a_to
         ..config(&server.url())
     });
     until_ready(&store).await;
-    super::server::eventually("replicated", Duration::from_secs(10), || {
+    wait_within(Duration::from_secs(10), "replicated", || {
         let state = replica.ask("INFO replication").unwrap();
         state.contains("master_link_status:up")
     });

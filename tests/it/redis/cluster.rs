@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::{RedisConfig, RedisStore};
 
-use super::server::{Brand, Server, eventually};
+use super::server::{Brand, Server};
 use super::{config, fresh_session, in_time, kept, present, until_ready, user};
 use crate::support::ports::{free_address, free_port};
 use crate::support::relay::Relay;
+use crate::support::wait_within;
 
 /// How soon a store has found a shard that moved.
 pub(super) const FOUND: Duration = Duration::from_secs(6);
@@ -83,7 +84,7 @@ impl Cluster {
                 other.port()
             ));
         }
-        eventually("the nodes know each other", PATIENCE, || {
+        wait_within(PATIENCE, "the nodes know each other", || {
             nodes.iter().all(|node| {
                 let state = node.ask("CLUSTER INFO").unwrap_or_default();
                 state.contains("cluster_state:ok") && state.contains(&count)
@@ -94,7 +95,7 @@ impl Cluster {
             replica.done(&format!("CLUSTER REPLICATE {}", id(master)));
         }
         for master in nodes.iter().take(replicas.len()) {
-            eventually("the replicas follow", PATIENCE, || {
+            wait_within(PATIENCE, "the replicas follow", || {
                 master.says("replication", "state=online")
             });
         }
@@ -127,7 +128,7 @@ impl Cluster {
 
     /// Waits until the replica of this master has its place, as the others see it.
     pub(super) fn until_replaced(&self, master: usize) {
-        eventually("the replica has taken over", PATIENCE, || {
+        wait_within(PATIENCE, "the replica has taken over", || {
             let others = (0..3).filter(|other| *other != master);
             let heir = &self.replicas[master];
             let agrees = |node: &Server| {

@@ -9,12 +9,13 @@ use neptun_auth::session::{SessionStore as _, StoreError, StoreErrorKind};
 use neptun_auth::store::RedisStore;
 use tokio::net::TcpListener;
 
-use super::server::{Brand, Server, eventually};
+use super::server::{Brand, Server};
 use super::{
     TIMEOUT, class_of, connected, fresh_session, in_time, kept, kind_of, present, store_at,
     store_on, until_failing_fast, until_ready,
 };
 use crate::support::relay::Relay;
+use crate::support::wait_within;
 
 /// Whether a change comes to nothing in its time. It may go on to hear what became of it.
 async fn fails<T>(change: impl Future<Output = Result<T, StoreError>>) -> bool {
@@ -193,7 +194,7 @@ async fn a_server_that_is_still_loading_is_waited_for() {
     server.launch();
     until_failing_fast(&store, "loading").await;
     assert_eq!(class_of(in_time(store.ready()).await), "loading");
-    eventually("loaded", Duration::from_secs(20), || {
+    wait_within(Duration::from_secs(20), "loaded", || {
         server
             .ask("PING")
             .is_ok_and(|answer| answer.contains("PONG"))

@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use neptun_auth::session::{Ended, SessionStore as _, StoreErrorKind};
 use neptun_auth::store::{RedisConfig, RedisStore};
 
-use super::server::{Brand, Server, eventually};
+use super::server::{Brand, Server};
 use super::{config, connected, fresh_session, in_time, kept, kind_of, present, until_ready, user};
+use crate::support::wait_within;
 
 #[tokio::test]
 async fn what_one_ended_is_over_on_the_other_when_the_answer_leaves() {
@@ -90,7 +91,7 @@ pub(super) fn pair(brand: Brand) -> (Server, Server) {
         brand,
         &["--replicaof", "127.0.0.1", &master.port().to_string()],
     );
-    eventually("the replica follows", Duration::from_secs(20), || {
+    wait_within(Duration::from_secs(20), "the replica follows", || {
         let state = master.ask("INFO replication").unwrap();
         state.contains("state=online")
     });

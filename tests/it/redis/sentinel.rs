@@ -5,9 +5,9 @@ use std::time::Duration;
 use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::{RedisConfig, RedisStore};
 
-use super::server::eventually;
 use super::watched::Watched;
 use super::{config, in_time, kept, present};
+use crate::support::wait_within;
 
 #[tokio::test]
 async fn after_a_failover_the_sentinels_lead_to_the_new_master() {
@@ -28,7 +28,7 @@ async fn after_a_failover_the_sentinels_lead_to_the_new_master() {
 
     watched.servers[0].kill();
     assert!(in_time(store.find(&live.id, present())).await.is_err());
-    eventually("the heir has taken over", Duration::from_secs(30), || {
+    wait_within(Duration::from_secs(30), "the heir has taken over", || {
         watched.servers[1].says("replication", "role:master")
     });
     super::until_ready(&store).await;

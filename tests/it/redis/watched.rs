@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::server::{Brand, Server, eventually};
+use super::server::{Brand, Server};
 use crate::support::ports::free_port;
+use crate::support::wait_within;
 
 /// The name by which the Sentinels know the master.
 const NAME: &str = "mymaster";
@@ -41,7 +42,7 @@ impl Watched {
         let mut servers = vec![master];
         servers.extend((0..replicas).map(|_| server(follow.clone())));
         let connected = format!("connected_slaves:{replicas}\r");
-        eventually("the replicas follow", PATIENCE, || {
+        wait_within(PATIENCE, "the replicas follow", || {
             let follows = |replica: &Server| replica.says("replication", "master_link_status:up");
             servers[0].says("replication", &connected) && servers[1..].iter().all(follows)
         });
@@ -49,7 +50,7 @@ impl Watched {
         let sentinels = (0..sentinels).map(|number| sentinel(number, &ports, &servers));
         let sentinels: Vec<Server> = sentinels.collect();
         let watched = Self { servers, sentinels };
-        eventually("all know each other", PATIENCE, || {
+        wait_within(PATIENCE, "all know each other", || {
             let mut sentinels = watched.sentinels.iter();
             sentinels.all(|one| Self::sees_all(one, replicas))
         });
@@ -72,7 +73,7 @@ impl Watched {
 
     /// Waits until this Sentinel has noticed that too few others are left.
     pub(super) fn until_without_quorum(&self, sentinel: usize) {
-        eventually("it has noticed", PATIENCE, || {
+        wait_within(PATIENCE, "it has noticed", || {
             !Self::has_quorum(&self.sentinels[sentinel])
         });
     }
@@ -105,7 +106,7 @@ impl Watched {
     /// Has the Sentinels put another in the place of the first server.
     pub(super) fn command_failover(&self) {
         let command = format!("SENTINEL FAILOVER {NAME}");
-        eventually("a Sentinel obeys", PATIENCE, || {
+        wait_within(PATIENCE, "a Sentinel obeys", || {
             let last = self.sentinels.last().unwrap();
             last.ask(&command)
                 .is_ok_and(|answer| answer.starts_with("+OK"))
@@ -115,7 +116,7 @@ impl Watched {
     /// Waits until most of the Sentinels name another master than the first server; that one.
     pub(super) fn successor(&self) -> &Server {
         let mut named = 0;
-        eventually("a majority names another", PATIENCE, || {
+        wait_within(PATIENCE, "a majority names another", || {
             let all = (0..self.sentinels.len()).filter_map(|one| self.named_by(one));
             let others: Vec<usize> = all.filter(|&name| name != 0).collect();
             named = others.first().copied().unwrap_or_default();

@@ -1,55 +1,40 @@
 //! Chromium, driven over `WebDriver`.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Connection, tool};
+use super::{Connection, Process, Scratch, tool};
 
 /// A browser takes its time to start on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A fresh, headless browser; ended with the test.
 pub struct Browser {
-    driver: Child,
+    _driver: Process,
     address: SocketAddr,
     session: String,
     /// The browser's process, once there is one.
     pid: Option<u64>,
-    profile: PathBuf,
+    profile: Scratch,
 }
 
 impl Browser {
     pub fn start() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let mut driver = Command::new(tool("chromedriver"))
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|line| {
-            let line = line.unwrap();
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        });
-        let name = format!(
-            "chromium-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::SeqCst)
-        );
+        let mut driver = Command::new(tool("chromedriver"));
+        driver.arg("--port=0");
+        let mut driver = Process::start(driver);
+        let line = driver.wait_for_line("started successfully on port ");
+        let port = line.trim_end_matches('.').rsplit_once(' ').unwrap().1;
         let mut browser = Self {
-            driver,
-            address: SocketAddr::from(([127, 0, 0, 1], port.unwrap())),
+            _driver: driver,
+            address: SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())),
             session: String::new(),
             pid: None,
-            profile: Path::new(env!("CARGO_TARGET_TMPDIR")).join(name),
+            profile: Scratch::new("chromium"),
         };
         // Quiet, and without what containers do not allow.
         let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
@@ -124,15 +109,9 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The driver ends the browser if asked; whatever went wrong, both are ended.
         let _ = self.quit();
-        let processes = self.pid.into_iter().chain([u64::from(self.driver.id())]);
-        for pid in processes.map(|pid| pid.to_string()) {
+        if let Some(pid) = self.pid {
             let mut kill = Command::new("kill");
-            let _ = kill
-                .args(["-s", "TERM", &pid])
-                .stderr(Stdio::null())
-                .status();
+            let _ = kill.args(["-s", "KILL", &pid.to_string()]).output();
         }
-        let _ = self.driver.wait();
-        let _ = std::fs::remove_dir_all(&self.profile);
     }
 }

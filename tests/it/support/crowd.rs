@@ -10,8 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{Ask, Connection, Service};
-use crate::redis::server::eventually;
+use super::{Ask, Connection, Service, wait_within};
 use crate::sealed::mint::seal;
 
 /// What the service must be started with: clients end seals as well.
@@ -73,7 +72,7 @@ impl Crowd {
 
     /// Waits until so many logouts were answered.
     pub fn until_ended(&self, count: usize) {
-        eventually("logouts are answered", Duration::from_mins(1), || {
+        wait_within(Duration::from_mins(1), "logouts are answered", || {
             let gave_up = self.clients.iter().any(JoinHandle::is_finished);
             assert!(!gave_up, "a client gave up while the service was there");
             self.ended.load(Ordering::Relaxed) >= count
@@ -134,7 +133,7 @@ impl Client {
     }
 
     fn log_in(&mut self) -> Option<()> {
-        let ask = Service::authorized("POST", "/admin/sessions")
+        let ask = Ask::authorized("POST", "/admin/sessions")
             .json(&json!({ "user": self.user }).to_string());
         let Some(answer) = ask.try_send(self.admin) else {
             *self.told.unanswered.entry(self.user.clone()).or_default() += 1;

@@ -1,6 +1,7 @@
 //! A store that fails as told, and the public listener in front of it, in this process.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
+
+use super::{ADMIN_TOKEN, Api, PATIENCE, lines_with};
 
 /// In which flavour calls fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,9 +202,16 @@ pub struct FaultyService {
     end: Option<(oneshot::Sender<()>, JoinHandle<usize>)>,
     pub clock: Arc<ShiftedClock>,
     pub sessions: Arc<SessionManager>,
-    pub public: SocketAddr,
-    pub admin: SocketAddr,
+    api: Api,
     pub runtime: Runtime,
+}
+
+impl Deref for FaultyService {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
 }
 
 impl FaultyService {
@@ -216,7 +226,7 @@ impl FaultyService {
 
     /// With a store that may take its time.
     pub fn patient() -> Self {
-        Self::with(&[], super::PATIENCE, REQUEST_TIMEOUT)
+        Self::with(&[], PATIENCE, REQUEST_TIMEOUT)
     }
 
     /// With so much time for a call of the store, and for a request.
@@ -272,7 +282,7 @@ impl FaultyService {
             cookie: Arc::new(SessionCookie::new(cookie).unwrap()),
             metrics: Arc::clone(&metrics),
             draining: draining.clone(),
-            tokens: Arc::new(BearerTokens::new(&[super::ADMIN_TOKEN.into()], &[])),
+            tokens: Arc::new(BearerTokens::new(&[ADMIN_TOKEN.into()], &[])),
             request_timeout,
             public_address: SocketAddr::from(([127, 0, 0, 1], 8080)),
         };
@@ -308,8 +318,10 @@ impl FaultyService {
             end: Some((trigger, public)),
             clock,
             sessions,
-            public: addresses.0,
-            admin: addresses.1,
+            api: Api {
+                public: addresses.0,
+                admin: addresses.1,
+            },
             runtime,
         }
     }
@@ -328,15 +340,15 @@ impl FaultyService {
         move || runtime.block_on(public).unwrap()
     }
 
-    /// All that was logged so far.
-    pub fn log(&self) -> String {
-        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    /// The lines that were logged so far and contain all of `parts`.
+    pub fn logged(&self, parts: &[&str]) -> Vec<String> {
+        let log = self.log.0.lock().unwrap();
+        lines_with(String::from_utf8_lossy(&log).lines(), parts)
     }
 
     /// Waits until a call waits to be released.
     pub fn wait_until_called(&self) {
-        let called =
-            async { tokio::time::timeout(super::PATIENCE, self.gate.called.acquire()).await };
+        let called = async { tokio::time::timeout(PATIENCE, self.gate.called.acquire()).await };
         let called = self.runtime.block_on(called);
         called.expect("the store is called").unwrap().forget();
     }
@@ -346,9 +358,11 @@ impl FaultyService {
         self.gate.called.available_permits()
     }
 
-    /// Lets one waiting call go on.
-    pub fn release(&self) {
-        self.gate.released.add_permits(1);
+    /// Lets so many waiting calls go on; they fail like this, and so do those that follow them.
+    pub fn release(&self, calls: usize, fault: Fault) {
+        // First, or a call that follows a released one could wait as well.
+        self.fail(fault);
+        self.gate.released.add_permits(calls);
     }
 
     pub fn token_of(&self, user: &str) -> String {

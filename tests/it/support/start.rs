@@ -5,9 +5,8 @@ use std::any::Any;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::service::binary;
-use super::{ADMIN_TOKEN, Ask, Service, wait_until};
-use crate::file::Scratch;
+use super::service::binary_with_token;
+use super::{Scratch, Service};
 use crate::redis::backends::{shared_redis, shared_valkey};
 
 /// An empty store for services to be started on, and what it needs to live.
@@ -23,8 +22,8 @@ impl Start {
     }
 
     pub fn file() -> Self {
-        let scratch = Scratch::new(&format!("start-{}", fresh()));
-        let store = format!("file:{}", scratch.path().join("sessions").display());
+        let scratch = Scratch::new("start");
+        let store = format!("file:{}", scratch.join("sessions").display());
         Self::on(&["--store", &store], Box::new(scratch))
     }
 
@@ -62,24 +61,16 @@ impl Start {
         let mut command = self.command();
         command.args(args);
         let service = Service::spawn(command);
-        until_ready(&service);
+        service.until_ready();
         service
     }
 
     /// What starts a service on the store.
     pub fn command(&self) -> Command {
-        let mut command = binary();
-        command.args(["--admin-token", ADMIN_TOKEN]);
+        let mut command = binary_with_token();
         command.args(&self.settings);
         command
     }
-}
-
-/// Waits until the service has reached its store.
-pub fn until_ready(service: &Service) {
-    wait_until("the service is ready", || {
-        Ask::get("/readyz").send(service.admin).status == 200
-    });
 }
 
 fn fresh() -> u32 {

@@ -7,9 +7,14 @@ const SYSTEM: &str = "/usr/sbin:/sbin";
 
 /// The path of a program.
 pub fn tool(name: &str) -> PathBuf {
+    let found = find_tool(name);
+    found.unwrap_or_else(|| panic!("{name} is not installed; tests/run installs it"))
+}
+
+/// The same of one that may be missing.
+pub fn find_tool(name: &str) -> Option<PathBuf> {
     let path = format!("{}:{SYSTEM}", std::env::var("PATH").unwrap_or_default());
     std::env::split_paths(&path)
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("{name} is not installed; tests/run installs it"))
 }

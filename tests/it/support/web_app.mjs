@@ -17,4 +17,4 @@ router.get('/api/_auth/session', eventHandler(async event => (await session(even
 
 const app = createApp().use(router)
 const server = createServer(toNodeListener(app))
-server.listen(0, '127.0.0.1', () => console.log(server.address().port))
+server.listen(0, '127.0.0.1', () => console.log(`listening on port ${server.address().port}`))

@@ -7,7 +7,7 @@ use crate::support::crowd::{Crowd, Told};
 #[test]
 fn eight_kills_under_load_bring_nobody_back_and_lose_nobody() {
     let scratch = Scratch::new("kills");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let mut told = Told::default();
     let mut service = start_at(&path);
     for round in 0..8 {
@@ -25,7 +25,7 @@ fn eight_kills_under_load_bring_nobody_back_and_lose_nobody() {
 #[test]
 fn a_stop_under_load_loses_nothing_that_was_answered() {
     let scratch = Scratch::new("stop");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let mut told = Told::default();
     for _ in 0..3 {
         let service = start_at(&path);

@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::super::Scratch;
 use super::super::mounted::Mounted;
 use super::start_at;
-use crate::redis::server::eventually;
-use crate::support::{Ask, Service, assert_envelope};
+use crate::support::{Ask, Service, assert_envelope, wait_within};
 
 /// Takes all the space that is left.
 fn fill(ballast: &Path) {
@@ -21,7 +20,7 @@ fn log_in_until_refused(service: &Service) -> Vec<String> {
     let mut tokens = Vec::new();
     loop {
         assert!(tokens.len() < 30_000, "the disk is never full");
-        let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+        let ask = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
         let answer = ask.send(service.admin);
         if answer.status != 201 {
             let sentence = "The session store is unavailable";
@@ -35,12 +34,12 @@ fn log_in_until_refused(service: &Service) -> Vec<String> {
 #[test]
 fn on_a_full_disk_a_logout_is_true_or_a_500_and_checks_go_on_until_there_is_space() {
     let scratch = Scratch::new("full-service");
-    let _mounted = Mounted::tmpfs(scratch.path(), "2m");
-    let path = scratch.path().join("sessions");
+    let _mounted = Mounted::tmpfs(&scratch, "2m");
+    let path = scratch.join("sessions");
     let service = start_at(&path);
     let bystander = service.token_of("bystander");
     let mut tokens: Vec<String> = (0..300).map(|_| service.token_of("42")).collect();
-    let ballast = scratch.path().join("ballast");
+    let ballast = scratch.join("ballast");
     fill(&ballast);
     tokens.extend(log_in_until_refused(&service));
 
@@ -64,7 +63,7 @@ fn on_a_full_disk_a_logout_is_true_or_a_500_and_checks_go_on_until_there_is_spac
 
     std::fs::remove_file(&ballast).unwrap();
     let retried = unsure.pop().unwrap();
-    eventually("logout works again", Duration::from_secs(2), || {
+    wait_within(Duration::from_secs(2), "logout works again", || {
         service.logout(&retried).status == 200
     });
     for token in unsure {

@@ -37,7 +37,7 @@ pub(super) fn refusal(path: &Path) -> String {
 #[test]
 fn a_second_process_on_the_file_exits_with_one_line_and_disturbs_nobody() {
     let scratch = Scratch::new("second-process");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let first = start_at(&path);
     let token = first.token_of("42");
     let said = refusal(&path);
@@ -55,7 +55,7 @@ fn a_second_process_on_the_file_exits_with_one_line_and_disturbs_nobody() {
 #[test]
 fn a_damaged_file_is_refused_with_one_line_that_says_what_to_do() {
     let scratch = Scratch::new("damaged-service");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let service = start_at(&path);
     let token = service.token_of("42");
     service.stop();
@@ -77,7 +77,7 @@ fn a_damaged_file_is_refused_with_one_line_that_says_what_to_do() {
 fn a_start_with_many_sessions_is_quick() {
     const MANY: u64 = 100_000;
     let scratch = Scratch::new("many");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let now = SystemClock.now();
     let session = |number| Session {
         id: id(number),

@@ -42,9 +42,9 @@ fn make(path: &Path) {
 #[test]
 fn a_directory_that_everybody_may_write_to_is_refused_wherever_it_stands_on_the_way() {
     let scratch = Scratch::new("everybody");
-    let open = scratch.path().join("open");
+    let open = scratch.join("open");
     let below = open.join("below");
-    let link = scratch.path().join("link");
+    let link = scratch.join("link");
     std::fs::create_dir_all(&below).unwrap();
     symlink(&open, &link).unwrap();
     make(&open.join("made-before"));
@@ -67,7 +67,7 @@ fn a_directory_that_everybody_may_write_to_is_refused_wherever_it_stands_on_the_
 #[test]
 fn a_file_of_another_user_is_refused_and_left_as_it_is() {
     let scratch = Scratch::new("of-another");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     make(&path);
     let good = std::fs::read(&path).unwrap();
     chown(&path, Some(SOMEBODY), None).unwrap();
@@ -80,7 +80,7 @@ fn a_file_of_another_user_is_refused_and_left_as_it_is() {
 #[test]
 fn what_is_no_file_of_its_own_is_refused_at_once() {
     let scratch = Scratch::new("no-file-of-its-own");
-    let path = scratch.path().join("sessions");
+    let path = scratch.join("sessions");
     let fifo = Command::new("mkfifo").arg(&path).status();
     assert!(fifo.unwrap().success());
     refused(&path, "name a file");
@@ -95,7 +95,7 @@ fn what_is_no_file_of_its_own_is_refused_at_once() {
     std::fs::remove_dir(&path).unwrap();
 
     make(&path);
-    let twin = scratch.path().join("twin");
+    let twin = scratch.join("twin");
     std::fs::hard_link(&path, &twin).unwrap();
     refused(&path, "a hard link");
     std::fs::remove_file(twin).unwrap();
@@ -105,7 +105,7 @@ fn what_is_no_file_of_its_own_is_refused_at_once() {
 #[test]
 fn a_link_leads_to_a_good_file_and_one_that_leads_nowhere_is_refused() {
     let scratch = Scratch::new("links");
-    let (link, target) = (scratch.path().join("link"), scratch.path().join("target"));
+    let (link, target) = (scratch.join("link"), scratch.join("target"));
     symlink("target", &link).unwrap();
     refused(&link, "a symbolic link that leads nowhere");
     assert!(link.is_symlink() && !target.exists(), "something was made");
@@ -122,9 +122,9 @@ fn a_link_leads_to_a_good_file_and_one_that_leads_nowhere_is_refused() {
 #[test]
 fn what_somebody_put_where_a_new_file_is_made_is_refused_and_left_as_it_is() {
     let scratch = Scratch::new("draft");
-    let path = scratch.path().join("sessions");
-    let draft = scratch.path().join("sessions.new");
-    let victim = scratch.path().join("victim");
+    let path = scratch.join("sessions");
+    let draft = scratch.join("sessions.new");
+    let victim = scratch.join("victim");
     write(&victim, "precious").unwrap();
     symlink(&victim, &draft).unwrap();
     refused(&path, "sessions.new: a new file is made under this name");
@@ -151,8 +151,8 @@ fn what_somebody_put_where_a_new_file_is_made_is_refused_and_left_as_it_is() {
 #[test]
 fn a_new_file_that_a_crash_left_half_made_is_cleared_away() {
     let scratch = Scratch::new("half-made");
-    let path = scratch.path().join("sessions");
-    let draft = scratch.path().join("sessions.new");
+    let path = scratch.join("sessions");
+    let draft = scratch.join("sessions.new");
     write(&draft, "half").unwrap();
     set_mode(&draft, 0o666);
     make(&path);
@@ -163,7 +163,7 @@ fn a_new_file_that_a_crash_left_half_made_is_cleared_away() {
 #[test]
 fn what_others_may_do_to_file_and_directory_is_warned_of_in_one_line_each() {
     let scratch = Scratch::new("open-to-others");
-    let directory = scratch.path().join("directory");
+    let directory = scratch.join("directory");
     let path = directory.join("sessions");
     make(&path);
     for mode in [0o640, 0o604] {

@@ -5,18 +5,17 @@ use std::path::Path;
 use super::super::Scratch;
 use super::super::mounted::{Mounted, make_image};
 use super::start_at;
-use crate::redis::server::eventually;
-use crate::support::Service;
 use crate::support::crowd::{Crowd, Told};
+use crate::support::{Service, wait_within};
 
 #[test]
 fn after_a_power_cut_none_of_hundreds_of_acknowledged_logouts_is_back() {
     let scratch = Scratch::new("power-cut");
-    let (disk, found) = (scratch.path().join("disk"), scratch.path().join("found"));
+    let (disk, found) = (scratch.join("disk"), scratch.join("found"));
     make_image(&disk, 64 << 20);
     let mut told = Told::default();
     {
-        let at = scratch.path().join("before");
+        let at = scratch.join("before");
         let _mounted = Mounted::image(&disk, &at);
         let service = start_at(&at.join("sessions"));
         let crowd = Crowd::start(&service);
@@ -29,7 +28,7 @@ fn after_a_power_cut_none_of_hundreds_of_acknowledged_logouts_is_back() {
         crowd.tell(&mut told);
     }
     assert!(told.ended() >= 500);
-    let at = scratch.path().join("after");
+    let at = scratch.join("after");
     let _mounted = Mounted::image(&found, &at);
     told.assert_true_of(&start_at(&at.join("sessions")));
 }
@@ -43,9 +42,9 @@ fn stand_still(service: &Service) {
         let (_, after_name) = stat.rsplit_once(") ").unwrap();
         after_name.starts_with('T')
     };
-    eventually(
-        "it stands still",
+    wait_within(
         std::time::Duration::from_secs(10),
+        "it stands still",
         || {
             let mut tasks = std::fs::read_dir(&tasks).unwrap();
             tasks.all(|task| stopped(&task.unwrap().path()))

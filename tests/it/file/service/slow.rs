@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Scratch;
 use super::store_at;
 use crate::sealed::fresh_seal;
 use crate::support::crowd::{PASSWORD, SEALS};
-use crate::support::service::binary;
-use crate::support::{ADMIN_TOKEN, Ask, Service};
+use crate::support::service::binary_with_token;
+use crate::support::{Ask, Service, lines_with};
 
 /// Makes each sync take 1.5 s while there is a file of the name in `SLOW`, and say that it failed
 /// when it did not while there is one of the name in `BROKEN`.
@@ -43,12 +43,12 @@ struct Slow {
 impl Slow {
     fn start(name: &str) -> Self {
         let scratch = Scratch::new(name);
-        let library = compile(scratch.path());
-        let [switch, broken] = ["slow", "broken"].map(|name| scratch.path().join(name));
-        let mut command = binary();
+        let library = compile(&scratch);
+        let [switch, broken] = ["slow", "broken"].map(|name| scratch.join(name));
+        let mut command = binary_with_token();
         command
-            .args(["--store", &store_at(&scratch.path().join("sessions"))])
-            .args(["--admin-token", ADMIN_TOKEN, "--store-timeout", "1s"])
+            .args(["--store", &store_at(&scratch.join("sessions"))])
+            .args(["--store-timeout", "1s"])
             .args(SEALS)
             .env("LD_PRELOAD", library)
             .env("SLOW", &switch)
@@ -64,17 +64,6 @@ impl Slow {
     /// From now on.
     fn slow_down(&self) {
         std::fs::write(&self.switch, "").unwrap();
-    }
-
-    fn ended_for(&self, reason: &str) -> u64 {
-        let text = Ask::get("/metrics").send(self.service.admin).body;
-        let series = format!("neptun_auth_sessions_ended_total{{reason=\"{reason}\"}} ");
-        let value = text.lines().find_map(|line| line.strip_prefix(&series));
-        value.unwrap().parse().unwrap()
-    }
-
-    fn next(&mut self, text: &str) -> Value {
-        serde_json::from_str(&self.service.wait_for_line(text)).unwrap()
     }
 }
 
@@ -104,54 +93,54 @@ fn what_ends_after_the_store_timeout_is_said_and_counted() {
     slow.slow_down();
 
     assert_eq!(slow.service.logout(&token).status, 500);
-    let line = slow.next("session ended");
+    let line = slow.service.wait_for("session ended");
     assert_eq!(
         (&line["session"], &line["user"], &line["reason"]),
         (&one["id"], &json!("41"), &json!("logout"))
     );
     assert!(line["requestId"].is_string());
     assert_eq!(slow.service.logout(&sealed).status, 500);
-    let line = slow.next("session ended");
+    let line = slow.service.wait_for("session ended");
     assert_eq!(
         (&line["user"], &line["reason"]),
         (&json!("44"), &json!("logout"))
     );
-    let target = format!("/admin/sessions/{}", by_id["id"].as_str().unwrap());
-    assert_eq!(slow.service.ask_admin("DELETE", &target).status, 500);
-    let line = slow.next("session ended");
+    let ask = Ask::revoke(by_id["id"].as_str().unwrap());
+    assert_eq!(ask.send(slow.service.admin).status, 500);
+    let line = slow.service.wait_for("session ended");
     assert_eq!(
         (&line["session"], &line["reason"]),
         (&by_id["id"], &json!("admin"))
     );
-    let answer = slow.service.ask_admin("DELETE", "/admin/users/43/sessions");
-    assert_eq!(answer.status, 500);
-    let line = slow.next("sessions ended by");
+    let ask = Ask::revoke_all("43");
+    assert_eq!(ask.send(slow.service.admin).status, 500);
+    let line = slow.service.wait_for("sessions ended by");
     assert_eq!(
         (&line["user"], &line["reason"], &line["count"]),
         (&json!("43"), &json!("user"), &json!(3))
     );
-    let ended = ["logout", "admin", "user"].map(|reason| slow.ended_for(reason));
+    let ended = ["logout", "admin", "user"].map(|reason| slow.service.ended_for(reason));
     assert_eq!(ended, [2, 1, 3]);
 
     std::fs::remove_file(&slow.switch).unwrap();
     assert_eq!(slow.service.logout(&token).body, "false");
     assert_eq!(slow.service.logout(&sealed).body, "false");
     let (_, log) = slow.service.stop();
-    let said = log.iter().filter(|line| line.contains("session ended\""));
-    assert_eq!(said.count(), 3, "{log:#?}");
+    let said = lines_with(&log, &["session ended\""]);
+    assert_eq!(said.len(), 3, "{log:#?}");
 }
 
 #[test]
 fn a_login_that_timed_out_is_gone_soon_after() {
     let mut slow = Slow::start("slow-login");
     slow.slow_down();
-    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
-    assert_eq!(ask.send(slow.service.admin).status, 503);
-    let line = slow.next("session removed that nobody was told of");
-    let target = format!("/admin/sessions/{}", line["session"].as_str().unwrap());
-    assert_eq!(slow.service.ask_admin("DELETE", &target).status, 404);
-    let listed = slow.service.ask_admin("GET", "/admin/users/42/sessions");
-    assert_eq!(listed.json()["sessions"], json!([]));
+    assert_eq!(Ask::login("42").send(slow.service.admin).status, 503);
+    let line = slow
+        .service
+        .wait_for("session removed that nobody was told of");
+    let ask = Ask::revoke(line["session"].as_str().unwrap());
+    assert_eq!(ask.send(slow.service.admin).status, 404);
+    assert!(slow.service.list("42").is_empty());
 }
 
 #[test]
@@ -162,10 +151,7 @@ fn what_ends_while_the_service_shuts_down_is_still_said() {
     assert_eq!(slow.service.logout(&token).status, 500);
     let (status, log) = slow.service.stop();
     assert!(status.success(), "{log:#?}");
-    assert!(
-        log.iter().any(|line| line.contains("session ended")),
-        "{log:#?}"
-    );
+    assert_eq!(lines_with(&log, &["session ended"]).len(), 1, "{log:#?}");
 }
 
 #[test]
@@ -177,16 +163,16 @@ fn what_a_failed_write_turns_out_to_have_ended_is_said_and_counted() {
     std::fs::write(&slow.broken, "").unwrap();
     assert_eq!(slow.service.logout(&token).status, 500);
     assert_eq!(slow.service.logout(&other).status, 500);
-    assert_eq!(slow.ended_for("logout"), 0);
+    assert_eq!(slow.service.ended_for("logout"), 0);
 
     std::fs::remove_file(&slow.broken).unwrap();
-    let line = slow.next("session ended");
+    let line = slow.service.wait_for("session ended");
     assert_eq!(
         (&line["session"], &line["user"], &line["reason"]),
         (&one["id"], &json!("41"), &json!("logout"))
     );
     assert!(line["requestId"].is_string());
-    assert_eq!(slow.ended_for("logout"), 1);
+    assert_eq!(slow.service.ended_for("logout"), 1);
     assert_eq!(slow.service.logout(&token).body, "false");
     assert_eq!(slow.service.logout(&other).body, "true");
 }
@@ -195,10 +181,9 @@ fn what_a_failed_write_turns_out_to_have_ended_is_said_and_counted() {
 fn a_login_that_a_failed_write_turns_out_to_have_kept_is_gone_soon_after() {
     let mut slow = Slow::start("broken-login");
     std::fs::write(&slow.broken, "").unwrap();
-    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
-    assert_eq!(ask.send(slow.service.admin).status, 503);
+    assert_eq!(Ask::login("42").send(slow.service.admin).status, 503);
     std::fs::remove_file(&slow.broken).unwrap();
-    slow.next("session removed that nobody was told of");
-    let listed = slow.service.ask_admin("GET", "/admin/users/42/sessions");
-    assert_eq!(listed.json()["sessions"], json!([]));
+    slow.service
+        .wait_for("session removed that nobody was told of");
+    assert!(slow.service.list("42").is_empty());
 }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::super::cluster::{Cluster, FOUND, id};
-use super::super::server::{Server, eventually};
+use super::super::server::Server;
 use super::history::try_issue;
 use super::{assert_not_cleared, assert_unavailable, check, logout, ready_service_on, status_of};
-use crate::support::{Ask, Service};
+use crate::support::{Ask, Service, wait_within};
 
 /// A shard that is lost takes only its own sessions along.
 const PARTIAL: [&str; 2] = ["--cluster-require-full-coverage", "no"];
@@ -35,7 +35,7 @@ fn a_shard_that_moved_is_found_by_all(strike: impl FnOnce(&Cluster), after: impl
     let sessions = sessions_in(&cluster, &services[0]);
     let size = |node: &Server| node.ask("DBSIZE").unwrap();
     let (master, replica) = (&cluster.masters[0], &cluster.replicas[0]);
-    eventually("the replica has them all", FOUND, || {
+    wait_within(FOUND, "the replica has them all", || {
         size(master) == size(replica)
     });
 
@@ -111,7 +111,7 @@ fn shards(service: &Service, state: &str) -> Option<String> {
 }
 
 fn until_shards_are(service: &Service, serving: &str, lost: &str) {
-    eventually("the metrics tell", FOUND, || {
+    wait_within(FOUND, "the metrics tell", || {
         shards(service, "serving").as_deref() == Some(serving)
             && shards(service, "lost").as_deref() == Some(lost)
     });
@@ -144,7 +144,7 @@ fn with_one_shard_lost_everybody_is_ready_for_the_others_and_a_metric_tells() {
     for lost in [0, 2] {
         cluster.masters[lost].kill();
     }
-    eventually("nothing serves, nobody is ready", FOUND, || {
+    wait_within(FOUND, "nothing serves, nobody is ready", || {
         status_of(&standing, "/readyz") == 503
     });
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::super::RECOVERY;
-use super::super::server::{Brand, Server, eventually};
+use super::super::server::{Brand, Server};
 use super::super::tls::tls_server;
 use super::{check, logout, ready_service_on, service_on, status_of};
 use crate::support::relay::Relay;
-use crate::support::{Ask, Service};
+use crate::support::{Ask, Service, wait_within};
 
 const PATIENT: [&str; 2] = ["--store-timeout", "5s"];
 
@@ -43,7 +43,7 @@ fn a_long_time_for_a_call_delays_nobody_when_the_server_is_back() {
     let token = service.token_of("42");
     way.swallow_everything();
     // An attempt that is swallowed may last as long as a call.
-    eventually("calls fail", Duration::from_secs(20), || {
+    wait_within(Duration::from_secs(20), "calls fail", || {
         let begun = Instant::now();
         service.check(&token).status == 503 && begun.elapsed() < Duration::from_secs(1)
     });
@@ -52,14 +52,14 @@ fn a_long_time_for_a_call_delays_nobody_when_the_server_is_back() {
         std::thread::sleep(Duration::from_millis(330));
         way.let_through();
         let returned = Instant::now();
-        eventually("a good answer", RECOVERY, || {
+        wait_within(RECOVERY, "a good answer", || {
             // The answer may wait for what is swallowed.
             let answer = Ask::get("/api/auth/check").session(&token);
             answer.send(service.public).status == 204
         });
         assert!(returned.elapsed() < RECOVERY);
         way.swallow_everything();
-        eventually("calls fail", Duration::from_secs(20), || {
+        wait_within(Duration::from_secs(20), "calls fail", || {
             let begun = Instant::now();
             service.check(&token).status == 503 && begun.elapsed() < Duration::from_secs(1)
         });
@@ -110,7 +110,7 @@ fn a_connection_that_the_server_closes_is_at_most_one_warning_and_costs_nobody_a
     };
     let before = warnings(&mut service);
     server.ask("CLIENT KILL TYPE normal").unwrap();
-    eventually("connected again", RECOVERY, || {
+    wait_within(RECOVERY, "connected again", || {
         check(&service, &token).status == 204 && logout(&service, &token).body == "true"
     });
     let after = warnings(&mut service);

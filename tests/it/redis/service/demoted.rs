@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::super::replicas::pair;
-use super::super::server::{Brand, Server, eventually};
+use super::super::server::{Brand, Server};
 use super::history::is_in;
 use super::{check, logout, ready_service_on};
-use crate::support::Service;
 use crate::support::relay::Relay;
+use crate::support::{Service, wait_within};
 
 /// How soon everybody has seen that a server is not the master any more.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ impl Scene {
         };
         let issued: Vec<_> = (0..40).map(issue).collect();
         let last = issued.last().unwrap()["id"].as_str().unwrap();
-        eventually("the replica has them all", NOTICED, || is_in(last, &new));
+        wait_within(NOTICED, "the replica has them all", || is_in(last, &new));
         let token = |issued: &serde_json::Value| issued["token"].as_str().unwrap().to_owned();
         let tokens = issued.iter().map(token).collect();
         Self {

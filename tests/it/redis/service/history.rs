@@ -51,7 +51,7 @@ pub(super) fn is_in(session: &str, server: &Server) -> bool {
 /// A new session: its id and its token; `None` if the service could not issue one.
 pub(super) fn try_issue(service: &Service, user: &str) -> Option<(String, String)> {
     let body = serde_json::json!({ "user": user }).to_string();
-    let ask = Service::authorized("POST", "/admin/sessions").json(&body);
+    let ask = Ask::authorized("POST", "/admin/sessions").json(&body);
     let answer = ask.send(service.admin);
     let issued = (answer.status == 201).then(|| answer.json())?;
     let text = |name: &str| issued[name].as_str().unwrap().to_owned();

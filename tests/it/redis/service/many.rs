@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::super::server::{Brand, Server, eventually};
+use super::super::server::{Brand, Server};
 use super::{ask_in_time, check, ready_service_on, revoke_all};
 use crate::support::relay::Relay;
-use crate::support::{Ask, Service};
+use crate::support::{Ask, Service, wait_within};
 
 const MANY: usize = 40_000;
 
@@ -94,7 +94,7 @@ fn left_by(server: &Server) -> usize {
 /// What the one line that has been written since says of a try that failed.
 fn told_of_a_try(service: &mut Service, said: usize) -> u64 {
     const TOLD: &str = "sessions ended by";
-    eventually("it is said", Duration::from_secs(5), || {
+    wait_within(Duration::from_secs(5), "it is said", || {
         let mut lines = service.logged()[said..].iter();
         lines.any(|line| line.contains(TOLD))
     });
@@ -108,7 +108,7 @@ fn told_of_a_try(service: &mut Service, said: usize) -> u64 {
 
 fn list(service: &Service, user: &str) -> Value {
     let target = format!("/admin/users/{user}/sessions");
-    let answer = ask_in_time(&Service::authorized("GET", &target), service.admin);
+    let answer = ask_in_time(&Ask::authorized("GET", &target), service.admin);
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }

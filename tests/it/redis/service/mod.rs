@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{RECOVERY, SLACK, TIMEOUT};
-use crate::support::start::until_ready;
 use crate::support::{Answer, Ask, Service, assert_envelope};
 
 /// A service on this server, which need not be there yet.
@@ -28,7 +27,7 @@ fn service_on(url: &str, args: &[&str]) -> Service {
 
 fn ready_service_on(url: &str, args: &[&str]) -> Service {
     let service = service_on(url, args);
-    until_ready(&service);
+    service.until_ready();
     service
 }
 
@@ -52,13 +51,13 @@ fn check(service: &Service, token: &str) -> Answer {
 }
 
 fn issue(service: &Service) -> Answer {
-    let ask = Service::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    let ask = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
     ask_in_time(&ask, service.admin)
 }
 
 fn revoke_all(service: &Service, user: &str) -> Answer {
     let target = format!("/admin/users/{user}/sessions");
-    ask_in_time(&Service::authorized("DELETE", &target), service.admin)
+    ask_in_time(&Ask::authorized("DELETE", &target), service.admin)
 }
 
 fn status_of(service: &Service, target: &str) -> u16 {

@@ -8,24 +8,23 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use super::super::RECOVERY;
-use super::super::server::{Brand, Server, eventually};
+use super::super::server::{Brand, Server};
 use super::super::watched::Watched;
 use super::connecting::assert_works;
 use super::history::{is_in, try_issue};
 use super::status_of;
-use crate::file::Scratch;
+use crate::support::Scratch;
 use crate::support::ports::free_port;
 use crate::support::relay::Relay;
 use crate::support::service::binary;
-use crate::support::start::until_ready;
-use crate::support::{ADMIN_TOKEN, Service};
+use crate::support::{ADMIN_TOKEN, Service, wait_within};
 
 /// A service that knows these names, and nobody else does.
 fn service_that_knows(names: &str, url: &str) -> Service {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let scratch = Scratch::new(&format!("names-{number}"));
-    let hosts = scratch.path().join("hosts");
+    let hosts = scratch.join("hosts");
     std::fs::write(&hosts, names).unwrap();
     let mut command = Command::new("unshare");
     let shown = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
@@ -66,11 +65,11 @@ fn a_name_of_which_one_address_swallows_everything_leads_to_the_other() {
     ] {
         let begun = Instant::now();
         let service = service_that_knows(names, &format!("redis://redis.test:{port}"));
-        until_ready(&service);
+        service.until_ready();
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert_works(&service);
         server.ask("CLIENT KILL TYPE normal").unwrap();
-        eventually("connected again", RECOVERY, || {
+        wait_within(RECOVERY, "connected again", || {
             status_of(&service, "/readyz") == 200
         });
     }
@@ -94,7 +93,7 @@ fn each_address_of_the_sentinels_name_counts_as_a_sentinel() {
         .url_by(&[0])
         .replace(&first, &format!("sentinels.test:{port}"));
     let service = service_that_knows(names, &url);
-    until_ready(&service);
+    service.until_ready();
     let (id, _) = try_issue(&service, "42").unwrap();
     assert!(is_in(&id, successor));
 }

@@ -48,7 +48,7 @@ fn one_that_must_be_durable_serves_on_a_weak_server_but_is_not_ready() {
     // The promise is read when connecting.
     server.ask("CONFIG SET appendfsync always").unwrap();
     server.ask("CLIENT KILL TYPE normal").unwrap();
-    crate::support::start::until_ready(&service);
+    service.until_ready();
 }
 
 #[test]

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::super::cluster::Cluster;
 use super::super::replicas::pair;
-use super::super::server::{Brand, Server, eventually};
+use super::super::server::{Brand, Server};
 use super::super::watched::Watched;
 use super::connecting::assert_works;
 use super::history::{is_in, try_issue};
 use super::{check, logout, ready_service_on, revoke_all, service_on, status_of};
-use crate::support::Service;
-use crate::support::start::until_ready;
+use crate::support::{Service, wait_within};
 
 /// What an ACL user needs, as tests/deploy/README.md says: at the servers, and at the Sentinels.
 fn documented() -> [String; 2] {
@@ -84,7 +83,7 @@ fn the_documented_rights_are_enough_at_sentinels() {
     let service = ready_service_on(&format!("{url}?{login}"), &[]);
     watched.hide_master();
     let successor = watched.successor();
-    eventually("it has followed", Duration::from_secs(2), || {
+    wait_within(Duration::from_secs(2), "it has followed", || {
         try_issue(&service, "42").is_some_and(|(id, _)| is_in(&id, successor))
     });
     assert_works(&service);
@@ -119,6 +118,6 @@ fn without_the_right_to_select_a_database_one_is_told_which_right_is_lacking() {
     assert_eq!(status_of(&service, "/readyz"), 503);
     assert_works(&ready_service_on(&login, &[]));
     server.done("ACL SETUSER few +select");
-    until_ready(&service);
+    service.until_ready();
     assert_works(&service);
 }

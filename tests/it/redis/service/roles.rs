@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::server::{Server, eventually};
+use super::super::server::Server;
 use super::super::watched::Watched;
 use super::connecting::assert_works;
 use super::history::{Ended, during, is_in, try_issue};
 use super::{assert_not_cleared, check, logout, ready_service_on, service_on, status_of};
-use crate::support::{PATIENCE, Service};
+use crate::support::{PATIENCE, Service, wait_within};
 
 /// How soon everybody is with the new master, once most of the Sentinels name it.
 const FOLLOWED: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ fn calls_at(server: &Server) -> u64 {
 fn two_services(watched: &Watched, args: &[&str]) -> [Service; 2] {
     [(); 2].map(|()| {
         let service = ready_service_on(&watched.url(), args);
-        eventually("a session is confirmed", PATIENCE, || {
+        wait_within(PATIENCE, "a session is confirmed", || {
             try_issue(&service, "premise").is_some()
         });
         service

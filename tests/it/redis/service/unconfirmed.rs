@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::super::replicas::pair;
-use super::super::server::{Brand, Server, eventually};
+use super::super::server::{Brand, Server};
 use super::{assert_not_cleared, check, issue, logout, ready_service_on, service_on, status_of};
-use crate::support::{Ask, Service, unknown_token};
+use crate::support::{Ask, Service, unknown_token, wait_within};
 
 const WAIT: [&str; 2] = ["--redis-wait-replicas", "1"];
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -22,7 +22,7 @@ fn metric(service: &Service) -> Option<String> {
 }
 
 fn until_metric_is(service: &Service, value: &str) {
-    eventually("the metric tells", PATIENCE, || {
+    wait_within(PATIENCE, "the metric tells", || {
         metric(service).as_deref() == Some(value)
     });
 }
@@ -54,11 +54,11 @@ fn a_server_without_the_replicas_that_are_waited_for_makes_ready_with_a_warning_
     // Once there is one, all is well.
     let follow = ["--replicaof", "127.0.0.1", &server.port().to_string()];
     let replica = Server::start(Brand::Redis, &follow);
-    eventually("the replica follows", PATIENCE, || {
+    wait_within(PATIENCE, "the replica follows", || {
         replica.says("replication", "master_link_status:up")
     });
     until_metric_is(&service, "0");
-    eventually("changes are confirmed", PATIENCE, || {
+    wait_within(PATIENCE, "changes are confirmed", || {
         issue(&service).status == 201
     });
     assert_eq!(logout(&service, &token).status, 200);
@@ -86,7 +86,7 @@ fn one_that_must_be_durable_is_not_ready_while_its_replicas_are_missing() {
     assert_eq!(check(&service, &unknown_token(1)).status, 401);
     let follow = ["--replicaof", "127.0.0.1", &server.port().to_string()];
     let _replica = Server::start(Brand::Redis, &follow);
-    eventually("it is ready", PATIENCE, || {
+    wait_within(PATIENCE, "it is ready", || {
         status_of(&service, "/readyz") == 200
     });
     until_metric_is(&service, "0");
@@ -100,12 +100,12 @@ fn more_replicas_than_are_waited_for_are_warned_of() {
     let follow = ["--replicaof", "127.0.0.1", &master.port().to_string()];
     assert_eq!(warnings(&mut waiting_for_all, "redis-wait-replicas"), 0);
     let _second = Server::start(Brand::Redis, &follow);
-    eventually("both follow", PATIENCE, || {
+    wait_within(PATIENCE, "both follow", || {
         let known = master.ask("INFO replication").unwrap_or_default();
         known.matches("state=online").count() == 2
     });
     let mut waiting_for_one = ready_service_on(&master.url(), &WAIT);
-    eventually("it is said", PATIENCE, || {
+    wait_within(PATIENCE, "it is said", || {
         warnings(&mut waiting_for_one, "redis-wait-replicas") == 1
     });
 }
