@@ -42,6 +42,7 @@ fn session(number: u64) -> Session {
         created_at: Timestamp::from_millis(0),
         last_seen_at: Timestamp::from_millis(0),
         expires_at: Timestamp::from_millis(i64::MAX),
+        label: None,
     }
 }
 

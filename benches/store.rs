@@ -75,6 +75,7 @@ fn session(number: u64, users: u64, at: Moment) -> Session {
         created_at: at.now,
         last_seen_at: at.now,
         expires_at: at.now.plus(Duration::from_hours(1)),
+        label: None,
     }
 }
 

@@ -140,6 +140,7 @@ impl SessionManager {
             created_at,
             last_seen_at: created_at,
             expires_at: created_at.plus(ttl.get()),
+            label: None,
         };
         let insert = {
             let (sessions, session) = (Arc::clone(self), session.clone());

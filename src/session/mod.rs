@@ -23,7 +23,7 @@ pub use error_class::{CommonClass, ErrorClass};
 pub use list::SessionList;
 pub use manager::{Identity, IssueError, Lifetimes, SessionManager, Timeouts};
 pub use not_before::NotBefore;
-pub use record::{InvalidUser, Moment, SealedSession, Session, User};
+pub use record::{InvalidLabel, InvalidUser, Label, Moment, SealedSession, Session, User};
 pub use store::{Ended, SessionStore, StoreError, StoreErrorKind};
 pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};
 pub use ttl::{InvalidTtl, Ttl};

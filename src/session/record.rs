@@ -37,9 +37,45 @@ impl fmt::Display for User {
     }
 }
 
+/// What tells a user's sessions apart for that user, such as "Firefox on Linux, Vienna": 1 to 128
+/// bytes of UTF-8 without control characters, which nobody here reads. It is personal, so it is
+/// shown in lists alone, and its `Debug` prints nothing of it. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Label(Arc<str>);
+
+/// The text cannot be a [`Label`].
+#[derive(Debug, thiserror::Error)]
+#[error("a label is 1 to 128 bytes of UTF-8 without control characters")]
+pub struct InvalidLabel;
+
+impl Label {
+    /// The most that there is room for in a record, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// Checks and takes a label.
+    pub fn new(text: &str) -> Result<Self, InvalidLabel> {
+        let legal = (1..=Self::MAX_BYTES).contains(&text.len()) && !text.contains(char::is_control);
+        legal.then(|| Self(text.into())).ok_or(InvalidLabel)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Label(redacted)")
+    }
+}
+
 /// A session as the stores keep it. There is no token in it: only the digest, as its id.
+///
+/// `L` is `()` where the label, which hardly any session has, lies apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct Session<L = Option<Label>> {
     /// The public name of the session.
     pub id: SessionId,
     /// Whose session it is.
@@ -50,13 +86,28 @@ pub struct Session {
     pub last_seen_at: Timestamp,
     /// The end of its absolute lifetime.
     pub expires_at: Timestamp,
+    /// What its user knows it by.
+    pub label: L,
 }
 
-impl Session {
+impl<L> Session<L> {
     /// The absolute lifetime it was issued with.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         self.expires_at.since(self.created_at)
+    }
+
+    /// The same session with another label, and its own.
+    pub fn relabelled<M>(self, label: M) -> (Session<M>, L) {
+        let session = Session {
+            id: self.id,
+            user: self.user,
+            created_at: self.created_at,
+            last_seen_at: self.last_seen_at,
+            expires_at: self.expires_at,
+            label,
+        };
+        (session, self.label)
     }
 }
 
@@ -140,13 +191,13 @@ impl Moment {
 
     /// Whether `session` is over by both clocks, and may be forgotten.
     #[must_use]
-    pub fn is_over_for_good(&self, session: &Session) -> bool {
+    pub fn is_over_for_good<L>(&self, session: &Session<L>) -> bool {
         self.is_past(self.deadline(session))
     }
 
     /// The first moment at which `session` is over unless it is used before.
     #[must_use]
-    pub fn deadline(&self, session: &Session) -> Timestamp {
+    pub fn deadline<L>(&self, session: &Session<L>) -> Timestamp {
         if self.is_too_old(session.created_at) {
             return Timestamp::MIN;
         }
@@ -157,7 +208,7 @@ impl Moment {
 
     /// Whether `session` is live: its deadline is still to come.
     #[must_use]
-    pub fn is_live(&self, session: &Session) -> bool {
+    pub fn is_live<L>(&self, session: &Session<L>) -> bool {
         self.now < self.deadline(session)
     }
 
@@ -177,7 +228,7 @@ impl Moment {
 
     /// Whether a use of `session` at this moment is worth a write.
     #[must_use]
-    pub fn touch_is_due(&self, session: &Session) -> bool {
+    pub fn touch_is_due<L>(&self, session: &Session<L>) -> bool {
         self.now >= session.last_seen_at.plus(self.touch_interval())
     }
 }
@@ -202,6 +253,33 @@ mod tests {
             &"x".repeat(257),
         ] {
             assert!(User::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_any_text_of_128_bytes_without_control_characters() {
+        for good in [
+            "a",
+            " a ",
+            "Firefox on Linux, Vienna",
+            "\u{1f98a}",
+            &"\u{e9}".repeat(64),
+            &"x".repeat(128),
+        ] {
+            let label = Label::new(good).unwrap();
+            assert_eq!(label.as_str(), good);
+            assert_eq!(format!("{label:?}"), "Label(redacted)");
+        }
+        for bad in [
+            "",
+            "a\nb",
+            "\0",
+            "\u{7f}",
+            "\u{85}",
+            &"x".repeat(129),
+            &"\u{e9}".repeat(65),
+        ] {
+            assert!(Label::new(bad).is_err(), "{bad:?}");
         }
     }
 }

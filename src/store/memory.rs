@@ -35,7 +35,7 @@ use crate::session::{
     User,
 };
 pub(super) use tables::Mark;
-use tables::{Handle, Sessions, UserKey, Users, drop_over, handle_of};
+use tables::{Handle, Row, Sessions, UserKey, Users, drop_over, handle_of};
 
 /// How many tables there are of each kind.
 const TABLES: usize = 4096;
@@ -203,12 +203,12 @@ impl MemoryStore {
     }
 
     /// A copy of the session at `handle`, if it is the one.
-    fn look(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<Session> {
-        self.table(handle).lock().get(handle, is_it).cloned()
+    fn look(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
+        self.table(handle).lock().get(handle, is_it)
     }
 
     /// Takes the session at `handle` out of its table, if it is the one.
-    fn take(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<Session> {
+    fn take(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
         self.table(handle).lock().take(handle, is_it)
     }
 
@@ -392,6 +392,6 @@ const fn table_of(hash: u64) -> usize {
     (hash >> 40) as usize % TABLES
 }
 
-fn is_indexed_as(session: &Session, handle: Handle, user: &User) -> bool {
+fn is_indexed_as(session: &Row, handle: Handle, user: &User) -> bool {
     handle_of(&session.id) == handle && session.user == *user
 }

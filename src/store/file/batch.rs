@@ -265,6 +265,7 @@ mod tests {
             created_at: AT.now,
             last_seen_at: AT.now,
             expires_at: Timestamp::from_millis(1_000),
+            label: None,
         }
     }
 

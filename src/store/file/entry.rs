@@ -1,10 +1,10 @@
 //! What one row of the journal says, and its bytes.
 //!
-//! A tag, then fixed-width fields (times as little-endian milliseconds), then the user's name to
-//! the end of the row. Only digests: a token never comes this far. Reading trusts nothing, since
+//! A tag, then fixed-width fields (times as little-endian milliseconds), then the length of the
+//! label in a byte and the label if there is one, then the user's name to the end of the row. Only digests: a token never comes this far. Reading trusts nothing, since
 //! what is read was on a disk.
 
-use crate::session::{NotBefore, Session, SessionId, Timestamp, User};
+use crate::session::{Label, NotBefore, Session, SessionId, Timestamp, User};
 use crate::store::memory::Mark;
 
 /// A change, in the order in which changes were decided.
@@ -29,6 +29,8 @@ const REVOKED: u8 = 4;
 const MARKED: u8 = 5;
 /// A mark of two readings that differ.
 const MARKED_APART: u8 = 6;
+/// A session with a label, which came with version 2 of the format.
+const KEPT_LABELLED: u8 = 7;
 
 impl Entry {
     /// Its bytes, in place of what `row` held.
@@ -36,11 +38,15 @@ impl Entry {
         row.clear();
         match self {
             Self::Kept(session) => {
-                row.push(KEPT);
+                let label = session.label.as_ref().map(Label::as_str);
+                row.push(label.map_or(KEPT, |_| KEPT_LABELLED));
                 row.extend(session.id.as_bytes());
                 put_time(row, session.created_at);
                 put_time(row, session.last_seen_at);
                 put_time(row, session.expires_at);
+                if let Some(label) = label {
+                    put_label(row, label);
+                }
                 row.extend(session.user.as_str().as_bytes());
             }
             Self::Seen { id, at } => {
@@ -73,16 +79,26 @@ impl Entry {
         }
     }
 
+    /// Whether it is one that only version 2 of the format has.
+    pub(super) fn has_label(&self) -> bool {
+        matches!(self, Self::Kept(session) if session.label.is_some())
+    }
+
     /// The entry with these bytes, if there is one.
     pub(super) fn decode(row: &[u8]) -> Option<Self> {
         let (&tag, mut rest) = row.split_first()?;
         let rest = &mut rest;
         let entry = match tag {
-            KEPT => Self::Kept(Session {
+            KEPT | KEPT_LABELLED => Self::Kept(Session {
                 id: id(rest)?,
                 created_at: time(rest)?,
                 last_seen_at: time(rest)?,
                 expires_at: time(rest)?,
+                label: if tag == KEPT {
+                    None
+                } else {
+                    Some(label(rest)?)
+                },
                 user: user(rest)?,
             }),
             SEEN => Self::Seen {
@@ -111,6 +127,22 @@ impl Entry {
 
 fn put_time(row: &mut Vec<u8>, time: Timestamp) {
     row.extend(time.as_millis().to_le_bytes());
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a label has at most 128 bytes"
+)]
+fn put_label(row: &mut Vec<u8>, label: &str) {
+    row.push(label.len() as u8);
+    row.extend(label.as_bytes());
+}
+
+fn label(rest: &mut &[u8]) -> Option<Label> {
+    let (&length, after) = rest.split_first()?;
+    let (text, after) = after.split_at_checked(length.into())?;
+    *rest = after;
+    Label::new(std::str::from_utf8(text).ok()?).ok()
 }
 
 fn time(rest: &mut &[u8]) -> Option<Timestamp> {
@@ -146,14 +178,18 @@ mod tests {
                 until: at(6),
             },
         };
+        let session = Session {
+            id,
+            user: user.clone(),
+            created_at: at(1),
+            last_seen_at: at(2),
+            expires_at: at(i64::MAX),
+            label: None,
+        };
+        let label = Label::new("a label").ok();
         vec![
-            Entry::Kept(Session {
-                id,
-                user: user.clone(),
-                created_at: at(1),
-                last_seen_at: at(2),
-                expires_at: at(i64::MAX),
-            }),
+            Entry::Kept(session.clone()),
+            Entry::Kept(Session { label, ..session }),
             Entry::Seen { id, at: at(-3) },
             Entry::Ended { id },
             Entry::Revoked { id, until: at(4) },

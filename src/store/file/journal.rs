@@ -29,7 +29,10 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// The row of `META` that says how the journal's rows are to be read.
 const VERSION: &str = "version";
-const CURRENT_VERSION: u64 = 1;
+const FIRST_VERSION: u64 = 1;
+/// Some rows have a label. Written with the first of them, so that programs which know only the
+/// first version go on reading files without labels, and read no other.
+const VERSION_WITH_LABELS: u64 = 2;
 
 /// The row of `META` that counts how often the engine was opened: a write that proves that the
 /// disk takes writes.
@@ -46,7 +49,7 @@ const LAST_COMMIT_IS_TORN: f64 = 0.3;
 pub(super) enum Unreadable {
     #[error("{0}")]
     Damaged(String),
-    #[error("format version {0}, but this program knows only up to {CURRENT_VERSION}")]
+    #[error("format version {0}, but this program knows only up to {VERSION_WITH_LABELS}")]
     Newer(u64),
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -136,6 +139,8 @@ pub(super) struct Journal {
     first: u64,
     /// The number the next row will get.
     next: u64,
+    /// In which version of the format the rows are.
+    version: u64,
     /// See [`Journal::holds_last_commit`].
     holds_last_commit: Option<bool>,
 }
@@ -146,7 +151,7 @@ impl Journal {
         let (db, _) = open_engine(device)?;
         contained(|| {
             let txn = db.begin_write()?;
-            txn.open_table(META)?.insert(VERSION, CURRENT_VERSION)?;
+            txn.open_table(META)?.insert(VERSION, FIRST_VERSION)?;
             txn.open_table(ROWS)?;
             txn.commit()?;
             Ok(db.close()?)
@@ -164,6 +169,7 @@ impl Journal {
             db: None,
             first: 0,
             next: 0,
+            version: FIRST_VERSION,
             holds_last_commit: Some(true),
         };
         journal.start(row)?;
@@ -185,7 +191,7 @@ impl Journal {
             return Err(Unreadable::Damaged("it is empty".into()));
         }
         let (db, is_cut) = open_engine(&self.device)?;
-        check_version(&db)?;
+        let version = known_version(&db)?;
         let (first, next, told) = read_rows(&db, self.next, row)?;
         let answered = answered::read(&*self.device).map_err(Fault::from)?;
         if next < answered {
@@ -199,7 +205,7 @@ impl Journal {
                 "the journal's last write was incomplete and is dropped: nobody was answered by it, unless the disk has lost what it had confirmed"
             );
         }
-        (self.first, self.next) = (first, next);
+        (self.first, self.next, self.version) = (first, next, version);
         // The engine has synced what it found, so that is settled whatever the disk does from here.
         self.holds_last_commit.get_or_insert(told > 0);
         let _ = answered::write(&*self.device, next);
@@ -241,13 +247,22 @@ impl Journal {
             return Err(Fault::new(FileClass::Engine, "not reopened since a fault"));
         };
         let (mut first, mut next) = (self.first, self.next);
+        // What is moved has none unless there were labels before.
+        let version = if entries.iter().any(Entry::has_label) {
+            VERSION_WITH_LABELS
+        } else {
+            self.version
+        };
         let written = contained(|| {
             let txn = db.begin_write()?;
+            if version != self.version {
+                txn.open_table(META)?.insert(VERSION, version)?;
+            }
             append(&txn, &mut first, &mut next, renew, still, entries)?;
             Ok(txn.commit()?)
         });
         if written.is_ok() {
-            (self.first, self.next) = (first, next);
+            (self.first, self.next, self.version) = (first, next, version);
             self.holds_last_commit = Some(true);
             let _ = answered::write(&*self.device, next);
         } else {
@@ -332,7 +347,7 @@ fn is_about_contents(error: &io::Error) -> bool {
     )
 }
 
-fn check_version(db: &Database) -> Result<(), Unreadable> {
+fn known_version(db: &Database) -> Result<u64, Unreadable> {
     let version = contained(|| {
         let txn = db.begin_read()?;
         if !txn.list_tables()?.any(|table| table.name() == META.name()) {
@@ -342,7 +357,7 @@ fn check_version(db: &Database) -> Result<(), Unreadable> {
         Ok(version.map(|version| version.value()))
     })?;
     match version {
-        Some(CURRENT_VERSION) => Ok(()),
+        Some(known @ FIRST_VERSION..=VERSION_WITH_LABELS) => Ok(known),
         Some(newer) => Err(Unreadable::Newer(newer)),
         None => Err(Unreadable::Damaged("it has no format version".into())),
     }

@@ -5,7 +5,9 @@ use std::hash::Hash;
 
 use hashbrown::{HashMap, HashTable};
 
-use crate::session::{Moment, NotBefore, SealedSession, Session, SessionId, Timestamp, User};
+use crate::session::{
+    Label, Moment, NotBefore, SealedSession, Session, SessionId, Timestamp, User,
+};
 
 /// The session's place: the first eight bytes of its digest. Uniform, and not for an attacker
 /// to choose, since only tokens made here are ever entered, each once. It is the hash in the
@@ -20,6 +22,10 @@ pub(super) type UserKey = u64;
 /// How many sessions lie in one piece of memory.
 const CHUNK: usize = 16;
 
+/// A session as it lies here. Its label lies apart, so that sessions without one, which is nearly
+/// all, are no larger for it.
+pub(super) type Row = Session<()>;
+
 /// Sessions side by side without gaps, and where each of them lies. In chunks, because both other
 /// ways are worse: one allocation for each session weighs more, and glibc answers the freeing of
 /// millions of small pieces with a long pause at some later call; and thousands of vectors that
@@ -28,10 +34,11 @@ const CHUNK: usize = 16;
 pub(super) struct Sessions {
     places: HashTable<u32>,
     chunks: Chunks,
+    labels: HashMap<SessionId, Label>,
 }
 
 #[derive(Default)]
-struct Chunks(Vec<Vec<Session>>);
+struct Chunks(Vec<Vec<Row>>);
 
 impl Chunks {
     fn len(&self) -> usize {
@@ -39,15 +46,15 @@ impl Chunks {
         self.0.len() * CHUNK + last - CHUNK
     }
 
-    fn at(&self, place: usize) -> &Session {
+    fn at(&self, place: usize) -> &Row {
         &self.0[place / CHUNK][place % CHUNK]
     }
 
-    fn at_mut(&mut self, place: usize) -> &mut Session {
+    fn at_mut(&mut self, place: usize) -> &mut Row {
         &mut self.0[place / CHUNK][place % CHUNK]
     }
 
-    fn push(&mut self, session: Session) {
+    fn push(&mut self, session: Row) {
         match self.0.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(session),
             _ => {
@@ -58,7 +65,7 @@ impl Chunks {
         }
     }
 
-    fn pop(&mut self) -> Option<Session> {
+    fn pop(&mut self) -> Option<Row> {
         let chunk = self.0.last_mut()?;
         let last = chunk.pop();
         if chunk.is_empty() {
@@ -74,17 +81,19 @@ impl Chunks {
 
 impl Sessions {
     /// Where the session lies that has this handle and `is_it`.
-    fn place(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<usize> {
+    fn place(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<usize> {
         let is_there = |place: &u32| is_it(self.chunks.at(*place as usize));
         let place = self.places.find(handle, is_there)?;
         Some(*place as usize)
     }
 
-    pub(super) fn get(&self, handle: Handle, is_it: impl Fn(&Session) -> bool) -> Option<&Session> {
-        Some(self.chunks.at(self.place(handle, is_it)?))
+    pub(super) fn get(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
+        let row = self.chunks.at(self.place(handle, is_it)?);
+        let label = self.labels.get(&row.id).cloned();
+        Some(row.clone().relabelled(label).0)
     }
 
-    pub(super) fn get_mut(&mut self, id: &SessionId) -> Option<&mut Session> {
+    pub(super) fn get_mut(&mut self, id: &SessionId) -> Option<&mut Row> {
         let place = self.place(handle_of(id), |session| session.id == *id)?;
         Some(self.chunks.at_mut(place))
     }
@@ -96,17 +105,15 @@ impl Sessions {
             return false;
         }
         let (place, chunks) = (narrow(self.chunks.len()), &mut self.chunks);
-        chunks.push(session);
+        let (row, label) = session.relabelled(());
+        chunks.push(row);
+        self.labels.extend(label.map(|label| (id, label)));
         let handle_at = |place: &u32| chunks.handle_at(*place);
         self.places.insert_unique(handle, place, handle_at);
         true
     }
 
-    pub(super) fn take(
-        &mut self,
-        handle: Handle,
-        is_it: impl Fn(&Session) -> bool,
-    ) -> Option<Session> {
+    pub(super) fn take(&mut self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
         let place = self.place(handle, is_it)?;
         self.remove(place)
     }
@@ -127,10 +134,15 @@ impl Sessions {
                 *known = here;
             }
         }
-        Some(removed)
+        let label = if self.labels.is_empty() {
+            None
+        } else {
+            self.labels.remove(&removed.id)
+        };
+        Some(removed.relabelled(label).0)
     }
 
-    fn unlink(&mut self, removed: &Session, place: u32) {
+    fn unlink(&mut self, removed: &Row, place: u32) {
         let is_here = |known: &u32| *known == place;
         if let Ok(entry) = self.places.find_entry(handle_of(&removed.id), is_here) {
             entry.remove();
@@ -157,6 +169,7 @@ impl Sessions {
         }
         if *end == 0 && is_sparse(self.places.capacity(), self.places.len()) {
             self.chunks.0.shrink_to_fit();
+            self.labels.shrink_to_fit();
             let chunks = &self.chunks;
             self.places.shrink_to(0, |place| chunks.handle_at(*place));
         }
@@ -262,6 +275,9 @@ mod tests {
             created_at: Timestamp::from_millis(0),
             last_seen_at: Timestamp::from_millis(0),
             expires_at: Timestamp::from_millis(i64::from(number)),
+            label: number
+                .is_multiple_of(3)
+                .then(|| Label::new(&number.to_string()).unwrap()),
         }
     }
 
@@ -302,10 +318,12 @@ mod tests {
             }
             assert_eq!(table.chunks.len(), model.len());
             assert_eq!(table.places.len(), model.len());
+            let labelled = model.values().filter(|session| session.label.is_some());
+            assert_eq!(table.labels.len(), labelled.count());
             for number in 0..500 {
                 let wanted = session(number);
                 let found = table.get(handle_of(&wanted.id), |known| known.id == wanted.id);
-                assert_eq!(found, model.get(&number));
+                assert_eq!(found.as_ref(), model.get(&number));
                 assert_eq!(table.get_mut(&wanted.id).is_some(), model.contains_key(&number));
             }
         }

@@ -5,7 +5,7 @@
 //!
 //! | key | type | value | expires |
 //! |---|---|---|---|
-//! | `s:<id>` | string | a session: `<created> <last seen> <expires> <user>` | at the session's deadline |
+//! | `s:<id>` | string | a session: `<created> <last seen> <expires> <user>`, and if it has a label, that on a second line | at the session's deadline |
 //! | `u:<user>` | sorted set | the ids of the user's sessions, by the moment they expire | with the last of them |
 //! | `r:<id>` | string | this sealed session is revoked (empty) | when the seal does |
 //! | `m:<user>` | string | the user's sealed sessions created up to `<moment>` are revoked (two moments, `<wall> <steady>`, if the clocks disagreed) | when the last of them does |
@@ -36,7 +36,7 @@
 
 use std::time::Duration;
 
-use crate::session::{Moment, NotBefore, Session, SessionId, Timestamp, User};
+use crate::session::{Label, Moment, NotBefore, Session, SessionId, Timestamp, User};
 
 /// How much longer than needed a key is kept. More than clocks are apart, so that a session which
 /// one replica holds to be live is not gone because another's clock is ahead.
@@ -119,13 +119,18 @@ pub(super) fn millis(span: Duration) -> i64 {
 
 /// A session as it is written under its key.
 pub(super) fn record(session: &Session) -> String {
-    format!(
+    let mut record = format!(
         "{} {} {} {}",
         session.created_at.as_millis(),
         session.last_seen_at.as_millis(),
         session.expires_at.as_millis(),
         session.user
-    )
+    );
+    if let Some(label) = &session.label {
+        record.push('\n');
+        record.push_str(label.as_str());
+    }
+    record
 }
 
 /// Reads a record back; `None` if it is not one.
@@ -133,13 +138,19 @@ pub(super) fn read_record(id: SessionId, record: &str) -> Option<Session> {
     let mut fields = record.splitn(4, ' ');
     let mut moment = || fields.next()?.parse().ok().map(Timestamp::from_millis);
     let (created_at, last_seen_at, expires_at) = (moment()?, moment()?, moment()?);
-    let user = User::new(fields.next()?).ok()?;
+    // Neither a user nor a label has a line break.
+    let user = fields.next()?;
+    let (user, label) = match user.split_once('\n') {
+        Some((user, label)) => (user, Some(Label::new(label).ok()?)),
+        None => (user, None),
+    };
     Some(Session {
         id,
-        user,
+        user: User::new(user).ok()?,
         created_at,
         last_seen_at,
         expires_at,
+        label,
     })
 }
 
@@ -155,11 +166,26 @@ mod tests {
             created_at: Timestamp::from_millis(-1),
             last_seen_at: Timestamp::from_millis(2),
             expires_at: Timestamp::from_millis(i64::MAX),
+            label: None,
         };
         let written = record(&session);
         assert_eq!(written, format!("-1 2 {} a user {{with}} spaces", i64::MAX));
         assert_eq!(read_record(session.id, &written).unwrap(), session);
-        for bad in ["", "1 2 3", "1 2 3 ", "a 2 3 u", "1 2 3  u"] {
+        let label = Label::new(" a label ").ok();
+        let labelled = Session { label, ..session };
+        let second_line = record(&labelled);
+        assert_eq!(second_line, format!("{written}\n a label "));
+        assert_eq!(read_record(labelled.id, &second_line).unwrap(), labelled);
+        for bad in [
+            "",
+            "1 2 3",
+            "1 2 3 ",
+            "a 2 3 u",
+            "1 2 3  u",
+            "1 2 3 u\n",
+            "1 2 3 u\na\nb",
+            "1 2 3 \na",
+        ] {
             assert!(read_record(session.id, bad).is_none(), "{bad:?}");
         }
     }

@@ -47,6 +47,7 @@ fn session(number: u64, of: &str) -> Session {
         created_at: Timestamp::from_millis(i64::try_from(number).unwrap()),
         last_seen_at: Timestamp::from_millis(0),
         expires_at: Timestamp::from_millis(1_000_000),
+        label: None,
     }
 }
 

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use neptun_auth::session::{
-    Moment, SealedSession, SessionId, SessionStore as _, SessionToken, Timestamp,
+    Label, Moment, SealedSession, Session, SessionId, SessionStore as _, SessionToken, Timestamp,
 };
 use neptun_auth::store::file::{Device as _, OpenError};
 use neptun_auth::store::{FileConfig, FileStore};
-use redb::TableDefinition;
+use redb::{ReadableDatabase as _, TableDefinition};
 
 use super::disk::Disk;
 use super::{AT, Scratch, config, id, is_live, numbers_of, open, session, user};
+
+/// Where the file says in which version of the format it is.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 fn refusal(path: &Path) -> OpenError {
     match FileStore::open(path, config()) {
@@ -164,13 +167,43 @@ async fn a_newer_format_is_refused() {
     file_with_sessions(&path).await;
     let db = redb::Database::create(&path).unwrap();
     let txn = db.begin_write().unwrap();
-    let meta = TableDefinition::<&str, u64>::new("meta");
-    txn.open_table(meta).unwrap().insert("version", 2).unwrap();
+    txn.open_table(META).unwrap().insert("version", 3).unwrap();
     txn.commit().unwrap();
     drop(db);
     let error = refusal(&path);
     assert!(matches!(error, OpenError::Newer { .. }), "{error}");
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains("version 3"), "{error}");
+}
+
+#[tokio::test]
+async fn the_format_is_a_new_one_with_the_first_label_and_not_before() {
+    let scratch = Scratch::new("labels");
+    let path = scratch.join("sessions");
+    let version = || {
+        let db = redb::Database::create(&path).unwrap();
+        let meta = db.begin_read().unwrap().open_table(META).unwrap();
+        meta.get("version").unwrap().unwrap().value()
+    };
+    file_with_sessions(&path).await;
+    assert_eq!(version(), 1);
+
+    let labelled = Session {
+        label: Label::new("Firefox on Linux, Vienna").ok(),
+        ..session(1_000, "ann")
+    };
+    let store = FileStore::open(&path, config()).unwrap();
+    store.insert(labelled.clone(), AT).await.unwrap();
+    drop(store);
+    assert_eq!(version(), 2);
+
+    let store = FileStore::open(&path, config()).unwrap();
+    assert_eq!(
+        store.find(&labelled.id, AT).await.unwrap(),
+        Some(labelled.clone())
+    );
+    store.delete(&labelled.id, AT).await.unwrap();
+    drop(store);
+    assert_eq!(version(), 2, "rows of before may be there");
 }
 
 #[tokio::test]

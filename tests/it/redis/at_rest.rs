@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use neptun_auth::session::{Moment, SealedSession, SessionStore as _, SessionToken, StoreError};
+use neptun_auth::session::{
+    Label, Moment, SealedSession, Session, SessionStore as _, SessionToken, StoreError,
+};
 use neptun_auth::store::RedisStore;
 use redis::aio::MultiplexedConnection;
 
@@ -104,6 +106,16 @@ async fn a_session_reads_as_documented_and_its_key_outlives_its_deadline_by_a_mi
         session.expires_at.as_millis(),
     );
     assert_eq!(record, format!("{created} {created} {expires} anna b"));
+    let labelled = Session {
+        label: Label::new("Firefox on Linux, Vienna").ok(),
+        ..fresh_session("anna b")
+    };
+    store.insert(labelled.clone(), present()).await.unwrap();
+    let second: String = ask(&server, &["GET", &format!("neptun-auth:s:{}", labelled.id)]).await;
+    assert!(
+        second.ends_with(" anna b\nFirefox on Linux, Vienna"),
+        "{second}"
+    );
     let left: i64 = ask(&server, &["PTTL", &key]).await;
     assert!((3_650_000..=3_660_000).contains(&left), "{left}");
     let index = "neptun-auth:u:anna b";

@@ -81,6 +81,7 @@ fn session_of(token: &SessionToken, owner: &str) -> Session {
         created_at: now,
         last_seen_at: now,
         expires_at: now.plus(Duration::from_hours(1)),
+        label: None,
     }
 }
 

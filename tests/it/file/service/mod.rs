@@ -85,6 +85,7 @@ fn a_start_with_many_sessions_is_quick() {
         created_at: now,
         last_seen_at: now,
         expires_at: now.plus(Duration::from_hours(1)),
+        label: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
