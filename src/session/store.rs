@@ -1,7 +1,8 @@
 //! What the domain asks of a place that keeps sessions: a contract in words.
 //!
-//! Each sentence of the contract has a case of the same name in the conformance suite
-//! (`tests/it/conformance/`), which every store passes. The adapters live in `store`.
+//! Every store passes the conformance suite (`tests/it/conformance/`): random histories against a
+//! model of this contract, and cases named after its sentences where examples help, calls race or
+//! nobody waits for them. The adapters live in `store`.
 
 use std::error::Error;
 use std::fmt;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use neptun_auth::session::{Moment, Session, SessionStore as _, StoreErrorKind};
 use neptun_auth::store::MemoryStore;
 
-use super::cases::{HOUR, MINUTE, later, present, sealed_of, session_of, sweep_all, user};
+use super::fixtures::{HOUR, MINUTE, later, present, sealed_of, session_of, sweep_all, user};
 
 fn is_full<T>(answer: &Result<T, neptun_auth::session::StoreError>) -> bool {
     matches!(answer, Err(error) if error.kind() == StoreErrorKind::Full)

@@ -1,11 +1,14 @@
-//! Random histories, held against a model that is slow and plainly right.
+//! Random histories, held against a model that is slow and plainly right. After each change the
+//! store is asked for all that the change concerns.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::iter;
 use std::pin::Pin;
 use std::time::Duration;
 
 use neptun_auth::session::{
-    CLOCK_SKEW, Moment, NotBefore, SealedSession, Session, SessionStore, User,
+    CLOCK_SKEW, Moment, NotBefore, SealedSession, Session, SessionId, SessionStore, User,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::sample::Index;
@@ -13,17 +16,22 @@ use proptest::test_runner::TestRunner;
 use proptest::{collection, option, prop_oneof};
 
 use super::Backend;
-use super::cases::{
-    HOUR, MILLISECOND, MINUTE, fresh_id, present, sealed_of, session_of, set_ahead, user,
+use super::fixtures::{
+    HOUR, MILLISECOND, MINUTE, earlier, fresh_id, later, present, sealed_of, session_of, set_ahead,
+    sweep_all, user,
 };
 
-const USERS: [&str; 3] = ["anna", "berta", "clara"];
+/// Told apart by every byte, whatever it may mean to a store.
+const USERS: [&str; 4] = ["a", "A", "a*", "{a}:% \\\"'"];
 
-/// Longer than any history, and than any sealed session in it.
-const FOR_EVER: Duration = Duration::from_hours(24 * 3650);
+/// How far the present is moved at a time, at most.
+const FAR: Duration = Duration::from_hours(4);
 
-/// Further than any history goes: the present never comes to a mark that was ahead.
-const JUMP_HOURS: i64 = 24 * 365;
+/// How long sealed sessions live, and marks with them.
+const SEALED: Duration = Duration::from_hours(2);
+
+/// The longest lifetime that can be asked for.
+const CENTURY: Duration = Duration::from_hours(24 * 36_500);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -32,65 +40,114 @@ enum Step {
         lifetime: Duration,
     },
     InsertAgain(Index),
-    Find(Index),
     Touch(Index),
     Delete(Index),
-    List(Index),
     DeleteAll {
         user: Index,
         with_mark: bool,
     },
     RevokeSealed(Index),
-    IsRevoked(Index),
     Sweep,
+    /// Looks at all that a user has.
+    Look(Index),
     Advance(Duration),
-    AdvanceToDeadline {
-        session: Index,
-        short_by: Duration,
-    },
-    /// The wall clock jumps ahead, once, or if it is ahead, back.
-    Jump,
+    /// To the last millisecond at which a session is live, then to the first at which it is not.
+    PassDeadline(Index),
+}
+
+/// The clock and the rule of the replica that makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replica {
+    Right,
+    /// Behind, as clocks differ.
+    Behind,
+    /// Days ahead, or behind, which its steady clock shows.
+    SetAhead,
+    SetBack,
+    /// Right again, and was in 1970 when the machine booted.
+    PutRight,
+    /// Days ahead since the process began, so that nothing shows it.
+    Ahead,
+    /// With a stricter idle rule.
+    Strict,
+    /// For which only sessions made lately count.
+    Since,
+}
+
+impl Replica {
+    fn sees(self, at: Moment) -> Moment {
+        match self {
+            Self::Right => at,
+            Self::Behind => earlier(at, MINUTE / 2),
+            Self::SetAhead => set_ahead(at, 3 * 24),
+            Self::SetBack => set_ahead(at, -3 * 24),
+            Self::PutRight => Moment {
+                ahead_by: at.now.as_millis(),
+                ..at
+            },
+            Self::Ahead => later(at, 3 * 24 * HOUR),
+            Self::Strict => Moment {
+                idle_timeout: Some(4 * MINUTE),
+                ..at
+            },
+            Self::Since => Moment {
+                sessions_since: at.now.minus(10 * MINUTE),
+                ..at
+            },
+        }
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let minutes = |most: u32| (1..most).prop_map(|minutes| minutes * MINUTE);
+    let lifetime = prop_oneof![5 => minutes(180), 1 => Just(CENTURY)];
     let index = any::<Index>;
     prop_oneof![
-        4 => (index(), minutes(180)).prop_map(|(user, lifetime)| Step::Insert { user, lifetime }),
+        4 => (index(), lifetime).prop_map(|(user, lifetime)| Step::Insert { user, lifetime }),
         1 => index().prop_map(Step::InsertAgain),
-        3 => index().prop_map(Step::Find),
         3 => index().prop_map(Step::Touch),
         2 => index().prop_map(Step::Delete),
-        2 => index().prop_map(Step::List),
-        1 => (index(), any::<bool>())
+        3 => (index(), any::<bool>())
             .prop_map(|(user, with_mark)| Step::DeleteAll { user, with_mark }),
         2 => index().prop_map(Step::RevokeSealed),
-        2 => index().prop_map(Step::IsRevoked),
         1 => Just(Step::Sweep),
-        1 => minutes(30).prop_map(Step::Advance),
-        1 => Just(Step::Advance(MILLISECOND)),
-        2 => (index(), prop_oneof![Just(Duration::ZERO), Just(MILLISECOND)])
-            .prop_map(|(session, short_by)| Step::AdvanceToDeadline { session, short_by }),
-        1 => Just(Step::Jump),
+        2 => index().prop_map(Step::Look),
+        2 => minutes(30).prop_map(Step::Advance),
+        2 => index().prop_map(Step::PassDeadline),
     ]
 }
 
-/// Everything ever inserted or revoked, in lists that are gone through from end to end.
+fn replica() -> impl Strategy<Value = Replica> {
+    prop_oneof![
+        9 => Just(Replica::Right),
+        1 => Just(Replica::Behind),
+        1 => Just(Replica::SetAhead),
+        1 => Just(Replica::SetBack),
+        1 => Just(Replica::PutRight),
+        1 => Just(Replica::Ahead),
+        1 => Just(Replica::Strict),
+        1 => Just(Replica::Since),
+    ]
+}
+
+/// Everything ever kept, in lists that are gone through from end to end. When a mark covers a
+/// sealed session is told in [`NotBefore`], which has tests of its own.
+#[derive(Default)]
 struct Model {
     kept: Vec<Session>,
-    revoked: Vec<SealedSession>,
-    marks: Vec<(User, NotBefore)>,
+    revoked: Vec<SessionId>,
+    marks: HashMap<User, NotBefore>,
 }
 
 impl Model {
-    fn find(&self, wanted: &Session, at: Moment) -> Option<Session> {
-        let is_it = |session: &&Session| session.id == wanted.id && at.is_live(session);
+    fn find(&self, id: SessionId, at: Moment) -> Option<Session> {
+        let is_it = |session: &&Session| session.id == id && at.is_live(session);
         self.kept.iter().find(is_it).cloned()
     }
 
-    fn touch(&mut self, wanted: &Session, at: Moment) -> bool {
+    fn touch(&mut self, id: SessionId, at: Moment) -> bool {
         for session in &mut self.kept {
-            if session.id == wanted.id && at.is_live(session) {
+            if session.id == id && at.is_live(session) {
                 session.last_seen_at = session.last_seen_at.max(at.now);
                 return true;
             }
@@ -98,9 +155,9 @@ impl Model {
         false
     }
 
-    fn delete(&mut self, wanted: &Session, at: Moment) -> Option<Session> {
-        let found = self.find(wanted, at);
-        self.kept.retain(|session| session.id != wanted.id);
+    fn delete(&mut self, id: SessionId, at: Moment) -> Option<Session> {
+        let found = self.find(id, at);
+        self.kept.retain(|session| session.id != id);
         found
     }
 
@@ -113,29 +170,24 @@ impl Model {
         let ended = self.list(user, at);
         self.kept.retain(|session| session.user != *user);
         if with_mark {
-            self.marks.push((user.clone(), NotBefore::at(at)));
+            let newer = NotBefore::at(at);
+            let follow = |known: &mut NotBefore| *known = known.followed_by(newer).0;
+            self.marks
+                .entry(user.clone())
+                .and_modify(follow)
+                .or_insert(newer);
         }
         ended
     }
 
     fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> bool {
-        let covers = |(user, not_before): &(User, NotBefore)| {
-            let was_ahead = not_before.wall > at.now.plus(CLOCK_SKEW);
-            let last = if was_ahead {
-                not_before.steady
-            } else {
-                not_before.wall
-            };
-            sealed.user.as_ref() == Some(user) && sealed.created_at <= last
-        };
-        self.revoked.contains(sealed) || self.marks.iter().any(covers)
+        let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
+        mark.is_some_and(|mark| mark.covers(sealed, at)) || self.revoked.contains(&sealed.id)
     }
 
     fn revoke_sealed(&mut self, sealed: &SealedSession, at: Moment) -> bool {
-        let ended = !self.is_revoked(sealed, at);
-        if ended {
-            self.revoked.push(sealed.clone());
-        }
+        let ended = !at.is_past(sealed.expires_at) && !self.is_revoked(sealed, at);
+        self.revoked.extend(ended.then_some(sealed.id));
         ended
     }
 }
@@ -146,110 +198,187 @@ fn sorted(mut sessions: Vec<Session>) -> Vec<Session> {
     sessions
 }
 
-/// Runs one history on both and compares every answer.
-async fn run(store: &dyn SessionStore, idle_timeout: Option<Duration>, history: &[Step]) {
-    let mut at = Moment {
-        idle_timeout,
-        ..present()
-    };
-    let mut jumps = [JUMP_HOURS, -JUMP_HOURS].into_iter();
-    let users = USERS.map(user);
-    let mut model = Model {
-        kept: Vec::new(),
-        revoked: Vec::new(),
-        marks: Vec::new(),
-    };
-    // As first inserted; ended ones stay among those that are asked for.
-    let mut known = vec![session_of(&users[0], at)];
-    let seals: Vec<SealedSession> = (0..6)
-        .map(|nth: usize| SealedSession {
-            id: fresh_id(),
-            created_at: at.now.plus(HOUR * u32::try_from(nth).unwrap() / 2),
-            expires_at: at.now.plus(FOR_EVER),
-            ..sealed_of(users.get(nth % 4), at)
-        })
-        .collect();
+/// A store and its model in the middle of a history.
+struct Run<'a> {
+    store: &'a dyn SessionStore,
+    model: Model,
+    at: Moment,
+    users: Vec<User>,
+    /// As first inserted, and some that never were. Ended ones are still asked for.
+    known: Vec<Session>,
+    seals: Vec<SealedSession>,
+    /// Those of the sealed sessions first: the two kinds are told apart all the same.
+    next_ids: Box<dyn Iterator<Item = SessionId>>,
+}
 
-    for step in history {
-        match step {
-            Step::Insert { user, lifetime } => {
-                let session = Session {
-                    expires_at: at.now.plus(*lifetime),
-                    ..session_of(user.get(&users), at)
-                };
-                store.insert(session.clone(), at).await.unwrap();
-                model.kept.push(session.clone());
-                known.push(session);
+impl<'a> Run<'a> {
+    fn new(store: &'a dyn SessionStore, at: Moment) -> Self {
+        let users = USERS.map(user).to_vec();
+        // From an hour ago on, in turn for each user and for none.
+        let sealed = |nth: u32| {
+            let created_at = at.now.minus(HOUR).plus(nth * HOUR / 2);
+            SealedSession {
+                created_at,
+                expires_at: created_at.plus(SEALED),
+                ..sealed_of(users.get(nth as usize % (USERS.len() + 1)), at)
             }
-            Step::InsertAgain(session) => {
-                // As after an error, with nothing in between.
-                let Some(session) = model.find(session.get(&known), at) else {
-                    continue;
-                };
-                if session.last_seen_at == session.created_at {
-                    store.insert(session, at).await.unwrap();
-                }
-            }
-            Step::Find(session) => {
-                let session = session.get(&known);
-                let found = store.find(&session.id, at).await.unwrap();
-                assert_eq!(found, model.find(session, at));
-            }
-            Step::Touch(session) => {
-                let session = session.get(&known);
-                let live = store.touch(&session.id, at).await.unwrap();
-                assert_eq!(live, model.touch(session, at));
-            }
-            Step::Delete(session) => {
-                let session = session.get(&known);
-                let handed = store.delete(&session.id, at).await.unwrap();
-                assert_eq!(handed, model.delete(session, at));
-            }
-            Step::List(user) => {
-                let user = user.get(&users);
-                let listed = store.list(user, at).await.unwrap().sessions;
-                assert!(listed.is_sorted_by_key(|session| session.created_at));
-                assert_eq!(sorted(listed), model.list(user, at));
-            }
-            Step::DeleteAll { user, with_mark } => {
-                let user = user.get(&users);
-                let until = with_mark.then(|| at.now.plus(FOR_EVER));
-                let ended = store.delete_all(user, at, until).await.unwrap();
-                assert_eq!(sorted(ended), model.delete_all(user, at, *with_mark));
-            }
-            Step::RevokeSealed(sealed) => {
-                let sealed = sealed.get(&seals);
-                let ended = store.revoke_sealed(sealed, at).await.unwrap();
-                assert_eq!(ended, model.revoke_sealed(sealed, at));
-            }
-            Step::IsRevoked(sealed) => {
-                let sealed = sealed.get(&seals);
-                let revoked = store.is_revoked(sealed, at).await.unwrap();
-                assert_eq!(revoked, model.is_revoked(sealed, at));
-            }
-            Step::Sweep => store.sweep(at).await.unwrap(),
-            Step::Advance(span) => at.now = at.now.plus(*span),
-            Step::AdvanceToDeadline { session, short_by } => {
-                // Never backward by both clocks: what is over may have been removed.
-                if let Some(session) = model.find(session.get(&known), at) {
-                    at.now = at.now.max(at.deadline(&session).minus(*short_by));
-                }
-            }
-            Step::Jump => at = set_ahead(at, jumps.next().unwrap_or_default()),
+        };
+        let seals: Vec<SealedSession> = (0..10).map(sealed).collect();
+        let sealed_ids: Vec<SessionId> = seals.iter().map(|sealed| sealed.id).collect();
+        Self {
+            store,
+            model: Model::default(),
+            at,
+            known: vec![session_of(&users[0], at)],
+            users,
+            seals,
+            next_ids: Box::new(sealed_ids.into_iter().chain(iter::repeat_with(fresh_id))),
         }
     }
 
-    for session in &known {
-        let found = store.find(&session.id, at).await.unwrap();
-        assert_eq!(found, model.find(session, at));
+    async fn take(&mut self, step: &Step, replica: Replica) {
+        let replica = match (step, replica) {
+            // It would forget what others hold to be live.
+            (Step::Insert { .. } | Step::InsertAgain(_) | Step::Touch(_), Replica::Ahead)
+            | (Step::Sweep, Replica::Ahead | Replica::Strict | Replica::Since) => Replica::Right,
+            _ => replica,
+        };
+        let by = replica.sees(self.at);
+        if by.now < self.at.now {
+            self.remove_what_is_over().await;
+        }
+        match step {
+            Step::Insert { user, lifetime } => {
+                let user = user.get(&self.users).clone();
+                self.insert(&user, *lifetime, by).await;
+            }
+            Step::InsertAgain(session) => {
+                // As after an error, with nothing in between.
+                let found = self.model.find(session.get(&self.known).id, by);
+                let unused = found.filter(|found| found.last_seen_at == found.created_at);
+                if let Some(session) = unused {
+                    self.store.insert(session.clone(), by).await.unwrap();
+                    self.look(Some(&session.user), self.at).await;
+                }
+            }
+            Step::Touch(session) => {
+                let Session { id, user, .. } = session.get(&self.known);
+                let live = self.store.touch(id, by).await.unwrap();
+                assert_eq!(live, self.model.touch(*id, by));
+                self.look(Some(user), self.at).await;
+            }
+            Step::Delete(session) => {
+                let Session { id, user, .. } = session.get(&self.known);
+                let handed = self.store.delete(id, by).await.unwrap();
+                assert_eq!(handed, self.model.delete(*id, by));
+                self.look(Some(user), self.at).await;
+            }
+            Step::DeleteAll { user, with_mark } => {
+                let user = user.get(&self.users);
+                let until = with_mark.then(|| by.latest().plus(SEALED + 2 * CLOCK_SKEW));
+                let ended = self.store.delete_all(user, by, until).await.unwrap();
+                assert_eq!(sorted(ended), self.model.delete_all(user, by, *with_mark));
+                self.look(Some(user), self.at).await;
+            }
+            Step::RevokeSealed(sealed) => {
+                let sealed = sealed.get(&self.seals);
+                // A revocation that is over by the right clock may have been forgotten.
+                let is_past = self.at.is_past(sealed.expires_at);
+                let by = if is_past { self.at } else { by };
+                let ended = self.store.revoke_sealed(sealed, by).await.unwrap();
+                assert_eq!(ended, self.model.revoke_sealed(sealed, by));
+                self.look(sealed.user.as_ref(), self.at).await;
+            }
+            Step::Sweep => sweep_all(self.store, by).await,
+            Step::Look(user) => self.look(Some(user.get(&self.users)), by).await,
+            Step::Advance(span) => self.at = later(self.at, *span),
+            Step::PassDeadline(session) => {
+                let found = self.model.find(session.get(&self.known).id, self.at);
+                if let Some(session) = found {
+                    self.pass_deadline(&session).await;
+                }
+            }
+        }
     }
-    for user in &users {
-        let listed = store.list(user, at).await.unwrap().sessions;
-        assert_eq!(sorted(listed), model.list(user, at));
+
+    async fn insert(&mut self, user: &User, lifetime: Duration, by: Moment) {
+        let session = Session {
+            id: self.next_ids.next().unwrap(),
+            expires_at: by.now.plus(lifetime),
+            ..session_of(user, by)
+        };
+        self.store.insert(session.clone(), by).await.unwrap();
+        self.model.kept.push(session.clone());
+        if self.known.len().is_multiple_of(4) {
+            let mut digest = *session.id.as_bytes();
+            digest[31] ^= 1;
+            self.known.push(Session {
+                id: SessionId::from_bytes(digest),
+                ..session.clone()
+            });
+        }
+        self.known.push(session);
+        self.look(Some(user), self.at).await;
     }
-    for sealed in &seals {
-        let revoked = store.is_revoked(sealed, at).await.unwrap();
-        assert_eq!(revoked, model.is_revoked(sealed, at));
+
+    async fn pass_deadline(&mut self, session: &Session) {
+        let deadline = self.at.deadline(session);
+        if deadline.since(self.at.now) < FAR {
+            self.at.now = self.at.now.max(deadline.minus(MILLISECOND));
+            self.look(Some(&session.user), self.at).await;
+            self.at.now = deadline;
+            self.look(Some(&session.user), self.at).await;
+        }
+    }
+
+    /// What is over by the right clock may have been removed, or not yet. Now it is.
+    async fn remove_what_is_over(&mut self) {
+        let kept = self.model.kept.clone();
+        for session in kept.iter().filter(|session| !self.at.is_live(session)) {
+            let handed = self.store.delete(&session.id, self.at).await.unwrap();
+            assert_eq!(handed, self.model.delete(session.id, self.at));
+        }
+    }
+
+    /// Compares all there is of a user, or of sealed sessions without one.
+    async fn look(&self, user: Option<&User>, by: Moment) {
+        if let Some(user) = user {
+            let listed = self.store.list(user, by).await.unwrap();
+            assert!(!listed.truncated);
+            assert!(
+                listed
+                    .sessions
+                    .is_sorted_by_key(|session| session.created_at)
+            );
+            assert_eq!(sorted(listed.sessions), self.model.list(user, by));
+        }
+        for session in self
+            .known
+            .iter()
+            .filter(|session| Some(&session.user) == user)
+        {
+            let found = self.store.find(&session.id, by).await.unwrap();
+            assert_eq!(found, self.model.find(session.id, by));
+        }
+        for sealed in self
+            .seals
+            .iter()
+            .filter(|sealed| sealed.user.as_ref() == user)
+        {
+            if !self.at.is_past(sealed.expires_at) {
+                let revoked = self.store.is_revoked(sealed, by).await.unwrap();
+                assert_eq!(revoked, self.model.is_revoked(sealed, by), "{sealed:?}");
+            }
+        }
+    }
+
+    async fn finish(self) {
+        for user in self.users.iter().map(Some).chain([None]) {
+            self.look(user, self.at).await;
+        }
+        sweep_all(self.store, later(self.at, 2 * CENTURY)).await;
+        let len = self.store.approximate_len();
+        assert!(len.is_none_or(|len| len == 0), "{len:?} left of nothing");
     }
 }
 
@@ -267,11 +396,19 @@ pub(crate) fn check(open: impl Fn() -> Opening) {
         ..ProptestConfig::default()
     };
     let idle_timeout = option::of((5_u32..60).prop_map(|minutes| minutes * MINUTE));
-    let histories = (idle_timeout, collection::vec(step(), 1..80));
+    let histories = (idle_timeout, collection::vec((step(), replica()), 1..80));
     let outcome = TestRunner::new(config).run(&histories, |(idle_timeout, history)| {
         runtime.block_on(async {
             let backend = open().await;
-            run(&*backend.store, idle_timeout, &history).await;
+            let at = Moment {
+                idle_timeout,
+                ..present()
+            };
+            let mut run = Run::new(&*backend.store, at);
+            for (step, replica) in &history {
+                run.take(step, *replica).await;
+            }
+            run.finish().await;
         });
         Ok(())
     });

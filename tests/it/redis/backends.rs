@@ -59,7 +59,7 @@ async fn on(url: String, server: Arc<impl Send + Sync + 'static>) -> Backend {
     Backend {
         store: Arc::new(store),
         rounds: 10,
-        histories: 24,
+        histories: 48,
         _owned: Box::new(server),
     }
 }
