@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use neptun_auth::config::{Command, Config, Flags, on_one_line};
-use neptun_auth::server::RunError;
+use neptun_auth::server::{HandedOver, RunError};
 use neptun_auth::{healthcheck, http, server, telemetry};
 use tokio::runtime::Builder;
 
@@ -38,10 +38,13 @@ fn main() -> ExitCode {
 
 fn run(config: Config) -> ExitCode {
     let (filter, format) = (config.log.clone(), config.log_format);
+    // Before there is a second thread.
+    let handed_over = HandedOver::take();
     let logging = telemetry::start(filter, format, http::describe_current);
-    let (_flush, outcome) = match logging {
-        Ok(flush) => (Some(flush), serve(config)),
-        Err(error) => (None, Err(RunError::Process(error))),
+    let (_flush, outcome) = match (logging, handed_over) {
+        (Ok(flush), Ok(handed_over)) => (Some(flush), serve(config, handed_over)),
+        (Ok(flush), Err(invalid)) => (Some(flush), Err(invalid.into())),
+        (Err(error), _) => (None, Err(RunError::Process(error))),
     };
     match outcome {
         Err(error) if error.is_a_setting() => {
@@ -52,10 +55,10 @@ fn run(config: Config) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> Result<(), RunError> {
+fn serve(config: Config, handed_over: HandedOver) -> Result<(), RunError> {
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(RunError::Process)?;
-    let outcome = runtime.block_on(server::run(config));
+    let outcome = runtime.block_on(server::run(config, handed_over));
     // What still blocks then, such as a look-up of a name, is not waited for.
     runtime.shutdown_background();
     outcome

@@ -33,6 +33,8 @@ impl fmt::Display for InvalidSetting {
     }
 }
 
+impl std::error::Error for InvalidSetting {}
+
 /// The password that is not this service's own setting.
 pub(super) const NUXT: &str = "nuxt-session-password";
 

@@ -62,6 +62,16 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// Whether the admin listener may be where it turns out to be.
+    pub fn allows_admin_listener(&self, bound: SocketAddr) -> Result<(), InvalidSetting> {
+        if !self.admin_tokens.is_empty() {
+            return Ok(());
+        }
+        parse::guarded(bound).map_err(|problem| InvalidSetting::new("admin-listen", problem))
+    }
+}
+
 /// How many connections there may be, and how long each step of theirs may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

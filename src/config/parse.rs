@@ -27,6 +27,17 @@ pub(super) fn addresses(text: &str) -> Parsed<Vec<SocketAddr>> {
         .ok_or_else(|| format!("`{text}` is not an address such as 127.0.0.1:8080"))
 }
 
+/// Whether nobody but this machine reaches the admin listener, of which no token keeps them.
+pub(super) fn guarded(address: SocketAddr) -> Parsed<()> {
+    let is_guarded = address.ip().to_canonical().is_loopback();
+    is_guarded.then_some(()).ok_or_else(|| {
+        format!(
+            "{address} can be reached from other machines; set --admin-token-file too, or listen \
+             on a loopback address"
+        )
+    })
+}
+
 /// The address as a client on this machine says it: who listens on all is on the loopback one.
 #[must_use]
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {

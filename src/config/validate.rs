@@ -81,14 +81,9 @@ impl Flags {
         let log_format = faults.check("log-format", parse::log_format(&self.log_format));
 
         let has_token = self.admin_token.is_some() || self.admin_token_file.is_some();
-        if let Some(address) = admin_listen
-            && !address.ip().to_canonical().is_loopback()
-            && !has_token
+        if let Some(address) = admin_listen.filter(|_| !has_token)
+            && let Err(problem) = parse::guarded(address)
         {
-            let problem = format!(
-                "{address} can be reached from other machines; set --admin-token-file too, or \
-                 listen on a loopback address"
-            );
             faults.add("admin-listen", problem);
         }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Shutdown;
 use super::connection::{close_lingering, serve_connection};
-use super::listen::BACKLOG;
+use super::listen::{BACKLOG, Listening};
 use super::shutdown::Stage;
 use crate::config::Limits;
 use crate::http::{HttpService, Refusal};
@@ -57,7 +57,7 @@ impl ConnectionCounts {
 
 /// Serves `listener` until `shutdown`; answers how many requests went unanswered at the end.
 pub async fn serve<S>(
-    listener: TcpListener,
+    listener: impl Into<Listening>,
     service: S,
     limits: Limits,
     counts: ConnectionCounts,
@@ -66,6 +66,10 @@ pub async fn serve<S>(
 where
     S: HttpService<Incoming>,
 {
+    let Listening {
+        socket: listener,
+        is_handed_over,
+    } = listener.into();
     let connections = Connections {
         service: Arc::new(service),
         limits,
@@ -95,7 +99,9 @@ where
             }
         }
     }
-    if let Err(error) = connections.drain_accept_queue(listener) {
+    if is_handed_over {
+        drop(listener);
+    } else if let Err(error) = connections.drain_accept_queue(listener) {
         tracing::warn!("the accept queue was not drained: {error}");
     }
 
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn clients_that_keep_coming_are_not_waited_for() {
         let everyone = queued(|| Ok(()));
-        assert_eq!(everyone.count(), BACKLOG as usize + 1);
+        assert_eq!(everyone.count(), usize::try_from(BACKLOG).unwrap() + 1);
         let aborted = queued::<()>(|| Err(ErrorKind::ConnectionAborted.into()));
         assert_eq!(aborted.count(), 0);
     }

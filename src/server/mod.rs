@@ -6,6 +6,7 @@ mod connection;
 mod descriptors;
 mod listen;
 mod shutdown;
+mod systemd;
 mod watch;
 
 use std::io::{self, ErrorKind};
@@ -14,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use accept::{ConnectionCounts, serve};
+pub use listen::Listening;
 use listen::listen;
 pub use shutdown::Shutdown;
+pub use systemd::{HandedOver, InvalidHandOver};
 
-use crate::config::{Config, Limits, reachable, variable_of};
+use crate::config::{Config, InvalidSetting, Limits, reachable, variable_of};
 use crate::http::{self, App, BearerTokens, Draining, HttpService, SessionCookie};
 use crate::metrics::{Listener, Metrics};
 use crate::rate_limit::{self, RateLimits};
@@ -51,6 +53,12 @@ pub enum RunError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The admin listener is where it may not be.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// What was handed over are no listeners of ours.
+    #[error(transparent)]
+    HandedOver(#[from] InvalidHandOver),
     /// The store could not be opened.
     #[error("--store: {0}")]
     Store(#[from] store::OpenError),
@@ -72,7 +80,10 @@ impl RunError {
     /// Whether a setting asks for what cannot be had.
     #[must_use]
     pub const fn is_a_setting(&self) -> bool {
-        matches!(self, Self::Listen { .. } | Self::Store(_))
+        matches!(
+            self,
+            Self::Listen { .. } | Self::Setting(_) | Self::HandedOver(_) | Self::Store(_)
+        )
     }
 }
 
@@ -88,8 +99,8 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Runs the service until a signal ends it.
-pub async fn run(config: Config) -> Result<(), RunError> {
+/// Runs the service until a signal ends it, on the listeners that were handed over and its own.
+pub async fn run(config: Config, handed_over: HandedOver) -> Result<(), RunError> {
     let signal = shutdown::first_signal().map_err(RunError::Signals)?;
     let metrics = Metrics::new(http::ROUTES);
     let metrics = Arc::new(metrics.with_lost_log_lines(telemetry::lines_lost));
@@ -98,9 +109,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         config.store_timeouts.call,
         Arc::clone(&metrics),
     )?;
-    let public_listener = listen("listen", config.listen, &config.limits)?;
-    let admin_listener = listen("admin-listen", config.admin_listen, &config.limits)?;
-    announce(&config, &public_listener, &admin_listener);
+    let HandedOver { public, admin } = handed_over;
+    let limits = &config.limits;
+    let public_listener = listen("listen", config.listen, limits, public)?;
+    let admin_listener = listen("admin-listen", config.admin_listen, limits, admin)?;
+    // The addresses as bound, which differ from the configured ones if a port was 0.
+    let public_bound = public_listener.address().unwrap_or(config.listen);
+    let admin_bound = admin_listener.address().unwrap_or(config.admin_listen);
+    config.allows_admin_listener(admin_bound)?;
+    announce(&config, public_bound, admin_bound);
 
     let sessions = SessionManager::new(
         store,
@@ -124,9 +141,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             &config.reader_tokens,
         )),
         request_timeout: config.limits.request_timeout,
-        public_address: reachable(public_listener.local_addr().unwrap_or(config.listen)),
+        public_address: reachable(public_bound),
     };
-    let admin_bound = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let shutdown = Shutdown::when(signal, draining, config.limits.shutdown_timeout);
     let cut = serve_both(
         (public_listener, http::public(&app, &config.allowed_origins)),
@@ -158,8 +174,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Serves both listeners to their ends; answers how many requests went unanswered. The admin
 /// listener tells of readiness and metrics until the public side is empty.
 async fn serve_both<P, A>(
-    (public_listener, public): (TcpListener, P),
-    (admin_listener, admin): (TcpListener, A),
+    (public_listener, public): (Listening, P),
+    (admin_listener, admin): (Listening, A),
     limits: Limits,
     metrics: &Arc<Metrics>,
     shutdown: &Shutdown,
@@ -191,11 +207,7 @@ where
     public + admin
 }
 
-fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
-    // The addresses as bound, which differ from the configured ones if a port was 0.
-    let bound = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
-    let public = bound(public, config.listen);
-    let admin = bound(admin, config.admin_listen);
+fn announce(config: &Config, public: SocketAddr, admin: SocketAddr) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %public,
@@ -220,6 +232,7 @@ fn announce(config: &Config, public: &TcpListener, admin: &TcpListener) {
     // The banner is written to stderr directly, and comes after the log's first lines.
     telemetry::flush();
     banner::show(config, public, admin);
+    systemd::ready();
 }
 
 async fn sweep_for_ever(sessions: Arc<SessionManager>) {

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::systemd;
 use crate::http::Draining;
 use crate::rate_limit;
 use crate::telemetry;
@@ -50,6 +51,7 @@ pub(super) fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send 
         let first = next().await;
         let begun = Instant::now();
         tracing::info!("{first}: shutting down");
+        systemd::stopping();
         tokio::spawn(async move {
             let mut name = next().await;
             while is_same(first, name) && begun.elapsed() < SAME_SIGNAL {

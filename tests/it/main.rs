@@ -23,6 +23,7 @@ mod conformance;
 mod ext_authz;
 mod faults;
 mod file;
+mod handed_over;
 mod hostile;
 mod late;
 mod log_floods;
