@@ -25,7 +25,7 @@
 //! # Who may know whom
 //!
 //! ```text
-//! main      -> server, config, telemetry, http, healthcheck
+//! main      -> server, cli, config, telemetry, http
 //! server    -> config, telemetry, http, store, metrics, session, task, rate_limit
 //! config    -> telemetry, http, store, session: fills their plain settings structs, owns the limits
 //! telemetry -> rate_limit; owns how log lines look
@@ -34,7 +34,8 @@
 //! metrics   -> session, which it observes
 //! session   -> task, deadline, rate_limit
 //! task      -> rate_limit
-//! deadline, rate_limit, words, healthcheck -> nothing of ours
+//! cli       -> config
+//! deadline, rate_limit, words -> nothing of ours
 //! ```
 //!
 //! No arrow leads back, between modules or between the files of one. `http` and `store` never name
@@ -50,9 +51,9 @@
 #[macro_use]
 mod words;
 
+pub mod cli;
 pub mod config;
 mod deadline;
-pub mod healthcheck;
 pub mod http;
 pub mod metrics;
 mod rate_limit;

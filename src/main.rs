@@ -1,11 +1,12 @@
-//! From the command line to an exit code: parse, start logging, run the service or ask it for
-//! its health.
+//! From the command line to an exit code: parse, start logging, run the service or ask the one that
+//! runs.
 
 use std::process::ExitCode;
 
-use neptun_auth::config::{Command, Config, Flags, on_one_line};
+use neptun_auth::cli::{self, Report};
+use neptun_auth::config::{Command, Config, Flags, InvalidSetting, on_one_line};
 use neptun_auth::server::{HandedOver, RunError};
-use neptun_auth::{healthcheck, http, server, telemetry};
+use neptun_auth::{http, server, telemetry};
 use tokio::runtime::Builder;
 
 /// A setting is wrong.
@@ -19,21 +20,39 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_SETTINGS);
         }
     };
-    if let Some(Command::Healthcheck) = flags.command {
-        return match flags.admin_addresses() {
-            Ok(addresses) => finish(healthcheck::ask(&addresses)),
-            Err(fault) => finish(Err(fault)),
-        };
+    match &flags.command {
+        Some(Command::Healthcheck) => {
+            return match flags.admin_addresses() {
+                Ok(addresses) => report(&cli::healthcheck(&addresses)),
+                Err(fault) => finish(Err(fault)),
+            };
+        }
+        Some(Command::Sessions(command)) => {
+            return match flags.admin_listener(&matches) {
+                Ok(listener) => report(&cli::sessions(command, &listener)),
+                Err(faults) => refuse(&faults),
+            };
+        }
+        None => {}
     }
     match flags.validate(&matches) {
         Ok(config) => run(config),
-        Err(faults) => {
-            for fault in faults {
-                complain(&fault);
-            }
-            ExitCode::from(BAD_SETTINGS)
-        }
+        Err(faults) => refuse(&faults),
     }
+}
+
+fn refuse(faults: &[InvalidSetting]) -> ExitCode {
+    for fault in faults {
+        complain(fault);
+    }
+    ExitCode::from(BAD_SETTINGS)
+}
+
+fn report(Report { said, outcome }: &Report) -> ExitCode {
+    if let Some(said) = said {
+        complain(said);
+    }
+    ExitCode::from(*outcome as u8)
 }
 
 fn run(config: Config) -> ExitCode {

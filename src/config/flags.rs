@@ -5,7 +5,8 @@
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{
-    Arg, ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    Arg, ArgAction, ArgGroup, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser,
+    Subcommand,
 };
 
 use super::{names, variable_of};
@@ -232,8 +233,58 @@ fn with_variable(arg: Arg) -> Arg {
 }
 
 /// What else the binary does.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Ask the running service whether it is ready; exit code 0 if so, 1 if not
     Healthcheck,
+    /// List, end or issue sessions, over the admin listener of the running service
+    ///
+    /// Address and token come from the settings of the service, of several tokens in a file the
+    /// first. Prints a table on a terminal, JSON lines otherwise. Exit codes: 0 done; 1 not
+    /// confirmed, refused or not answered; 2 wrong use; 3 there is none.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+}
+
+/// What is to be done with sessions.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List the live sessions of a user
+    List {
+        /// Whose
+        user: String,
+        /// Print JSON lines, on a terminal too
+        #[arg(long)]
+        json: bool,
+    },
+    /// End one session, or all of a user, sealed cookies among them, which are not counted
+    #[command(group = ArgGroup::new("which").required(true))]
+    End {
+        /// The id of a session, as `list` and the log show it
+        #[arg(group = "which")]
+        id: Option<String>,
+        /// All sessions of this user
+        #[arg(long, group = "which")]
+        user: Option<String>,
+        /// Print JSON lines, on a terminal too
+        #[arg(long)]
+        json: bool,
+    },
+    /// Issue a session, for trying out: prints its cookie
+    Issue {
+        /// To whom
+        user: String,
+        /// Print JSON lines, on a terminal too
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl SessionsCommand {
+    /// Whether JSON was asked for.
+    #[must_use]
+    pub const fn is_json(&self) -> bool {
+        let (Self::List { json, .. } | Self::End { json, .. } | Self::Issue { json, .. }) = self;
+        *json
+    }
 }

@@ -18,13 +18,21 @@ use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 
 pub use fault::{InvalidSetting, on_one_line, variable_of};
-pub use flags::{Command, Flags};
+pub use flags::{Command, Flags, SessionsCommand};
 pub use parse::reachable;
 
 use crate::http::{CookieSettings, Origin};
 use crate::session::{Lifetimes, Seals, Timeouts};
 use crate::store::StoreConfig;
 use crate::telemetry::LogFormat;
+
+/// Where a client on this machine finds the admin listener, and what lets it in.
+pub struct AdminListener {
+    /// In the order in which they are to be tried.
+    pub addresses: Vec<SocketAddr>,
+    /// The first of the admin tokens.
+    pub token: SecretString,
+}
 
 /// A configuration without faults.
 pub struct Config {

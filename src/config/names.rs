@@ -19,19 +19,22 @@ pub(super) fn misuse(command: &Command, error: &Error) -> String {
     // A flag comes with what its value is to be: `--listen <HOST:PORT>`.
     let word = said.split(' ').next().unwrap_or_default();
     match (error.kind(), word.strip_prefix("--")) {
-        (ErrorKind::UnknownArgument, Some(flag)) => match nearest(command, flag) {
-            nearest if nearest == flag => format!("--{flag}: give it before the command"),
-            nearest => format!("--{flag}: no such flag; the nearest is --{nearest}"),
-        },
-        (ErrorKind::ArgumentConflict, Some(flag)) => {
-            InvalidSetting::new(flag.to_owned(), "given twice").to_string()
+        (ErrorKind::UnknownArgument, Some(flag)) => unknown_flag(command, flag),
+        (ErrorKind::ArgumentConflict, _) if other_than(said, error).is_some() => {
+            let other = other_than(said, error).unwrap_or_default();
+            format!("{said}: not together with {other}")
         }
-        (ErrorKind::InvalidValue, Some(flag)) => {
-            InvalidSetting::new(flag.to_owned(), "a value is missing").to_string()
+        (ErrorKind::ArgumentConflict, Some(flag)) => wrong(command, flag, "given twice"),
+        (ErrorKind::InvalidValue, Some(flag)) => wrong(command, flag, "a value is missing"),
+        (ErrorKind::MissingRequiredArgument, _) => {
+            let lacking = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::Strings(lacking)) => lacking.join(" "),
+                _ => String::new(),
+            };
+            format!("{lacking} is missing")
         }
         (ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand, None) => {
-            let commands = command.get_subcommands().map(Command::get_name);
-            let commands = commands.collect::<Vec<_>>().join(", ");
+            let commands = commands(command, "").join(", ");
             format!("{said}: neither a flag nor a command; commands: {commands}")
         }
         _ => {
@@ -40,6 +43,59 @@ pub(super) fn misuse(command: &Command, error: &Error) -> String {
             line.trim_start_matches("error: ").to_owned()
         }
     }
+}
+
+/// The other of two that exclude each other.
+fn other_than<'a>(said: &str, error: &'a Error) -> Option<&'a str> {
+    match error.get(ContextKind::PriorArg)? {
+        ContextValue::String(other) if other != said => Some(other),
+        _ => None,
+    }
+}
+
+fn is_setting(command: &Command, flag: &str) -> bool {
+    let is_it = |arg: &clap::Arg| arg.get_long() == Some(flag);
+    command.get_arguments().any(is_it)
+}
+
+/// What is wrong with a flag; one that belongs to a command has no variable.
+fn wrong(command: &Command, flag: &str, problem: &str) -> String {
+    if is_setting(command, flag) {
+        InvalidSetting::new(flag.to_owned(), problem).to_string()
+    } else {
+        format!("--{flag}: {problem}")
+    }
+}
+
+fn unknown_flag(command: &Command, flag: &str) -> String {
+    if is_setting(command, flag) {
+        return format!("--{flag}: give it before the command");
+    }
+    match nearest(&with_all_flags(command), flag) {
+        nearest if nearest == flag => format!("--{flag}: give it after its command"),
+        nearest => format!("--{flag}: no such flag; the nearest is --{nearest}"),
+    }
+}
+
+/// The same with the flags of all commands below.
+fn with_all_flags(command: &Command) -> Command {
+    let below = command.get_subcommands().flat_map(|below| {
+        let all = with_all_flags(below);
+        all.get_arguments().cloned().collect::<Vec<_>>()
+    });
+    command.clone().args(below)
+}
+
+/// Every command in full: `sessions list`.
+fn commands(command: &Command, above: &str) -> Vec<String> {
+    let below = command.get_subcommands().flat_map(|below| {
+        let name = format!("{above}{}", below.get_name());
+        match commands(below, &format!("{name} ")) {
+            leaves if leaves.is_empty() => vec![name],
+            leaves => leaves,
+        }
+    });
+    below.collect()
 }
 
 /// A warning for each variable in the environment that looks like a setting and is none.

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tower_cookies::cookie::SameSite;
 
 use super::fault::{Faults, InvalidSetting, NUXT};
-use super::{Config, Flags, Limits, names, parse, reachable, secrets};
+use super::{AdminListener, Config, Flags, Limits, names, parse, reachable, secrets};
 use crate::http::CookieSettings;
 use crate::session::sealed::{Opener, WeakPassword};
 use crate::session::{Lifetimes, Seals, Timeouts, Timestamp};
@@ -32,6 +32,25 @@ impl Flags {
                 .chain(is_all_of_v6.then_some(over_v4))
         });
         Ok(ways.collect())
+    }
+
+    /// The admin listener as its operator asks it, judged without the other settings.
+    pub fn admin_listener(
+        &self,
+        matches: &ArgMatches,
+    ) -> Result<AdminListener, Vec<InvalidSetting>> {
+        let mut faults = Faults::default();
+        let tokens = self.admin_tokens(&mut faults, matches);
+        let mut found = faults.into_found();
+        let addresses = self.admin_addresses().map_err(|fault| found.push(fault));
+        match (addresses, tokens.into_iter().next()) {
+            (Ok(addresses), Some(token)) => Ok(AdminListener { addresses, token }),
+            (_, None) if found.is_empty() => {
+                let problem = "is needed to ask for sessions: give the file that the service has";
+                Err(vec![InvalidSetting::new("admin-token-file", problem)])
+            }
+            _ => Err(found),
+        }
     }
 
     /// What the settings mean, or everything that is wrong with them. `matches` tells which of

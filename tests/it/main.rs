@@ -16,6 +16,7 @@ mod admin;
 mod banner;
 mod browsers;
 mod check;
+mod cli;
 mod clients;
 mod clock;
 mod compose;

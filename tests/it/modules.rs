@@ -9,7 +9,6 @@ const RULE: [(&str, &[&str]); 12] = [
     ("words", &[]),
     ("deadline", &[]),
     ("rate_limit", &[]),
-    ("healthcheck", &[]),
     ("task", &["rate_limit"]),
     ("session", &["deadline", "rate_limit", "task"]),
     ("metrics", &["session"]),
@@ -20,6 +19,7 @@ const RULE: [(&str, &[&str]); 12] = [
     ),
     ("telemetry", &["rate_limit"]),
     ("config", &["http", "session", "store", "telemetry"]),
+    ("cli", &["config"]),
     (
         "server",
         &[

@@ -208,7 +208,11 @@ fn the_commands_that_start_a_service_start_one() {
 fn every_setting_that_is_named_exists() {
     let command = Flags::command();
     let mut known = HashSet::from(["--help".to_owned()]);
-    for arg in command.get_arguments() {
+    let commands = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_subcommands);
+    let of_commands = commands.flat_map(clap::Command::get_arguments);
+    for arg in command.get_arguments().chain(of_commands) {
         known.extend(arg.get_long().map(|flag| format!("--{flag}")));
         known.extend(arg.get_env().map(|name| name.to_str().unwrap().to_owned()));
     }

@@ -476,15 +476,15 @@ fn a_misused_command_line_is_one_line_that_says_what_was_meant() {
         ),
         (
             &["helthcheck"],
-            "helthcheck: neither a flag nor a command; commands: healthcheck",
+            "helthcheck: neither a flag nor a command; commands: healthcheck, sessions list, sessions end, sessions issue",
         ),
         (
             &["-p", "80"],
-            "-p: neither a flag nor a command; commands: healthcheck",
+            "-p: neither a flag nor a command; commands: healthcheck, sessions list, sessions end, sessions issue",
         ),
         (
             &["healthcheck", "x"],
-            "x: neither a flag nor a command; commands: healthcheck",
+            "x: neither a flag nor a command; commands: healthcheck, sessions list, sessions end, sessions issue",
         ),
         (
             &["healthcheck", "--log=info"],
