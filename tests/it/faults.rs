@@ -100,6 +100,36 @@ fn the_admin_api_says_503_for_what_it_cannot_read_or_issue_and_500_for_what_it_c
 }
 
 #[test]
+fn each_call_that_the_store_fails_is_one_line_with_the_cause_that_no_answer_has() {
+    let service = FaultyService::start();
+    service.fail(Fault::Refuses);
+    let (public, admin) = (service.public, service.admin);
+    let calls = [
+        ("logout", Ask::logout(&unknown_token(1)).send(public)),
+        ("check", Ask::check(&unknown_token(1)).send(public)),
+        ("issue", Ask::login("42").send(admin)),
+        ("list", Ask::list("42").send(admin)),
+        ("revoke", Ask::revoke_all("42").send(admin)),
+        ("ready", Ask::get("/readyz").send(admin)),
+    ];
+    assert_eq!(service.logged(&["ERROR"]).len(), calls.len());
+    for (operation, answer) in calls {
+        let body = answer.json();
+        let line = service.logged(&[
+            "ERROR",
+            body["data"]["message"].as_str().unwrap(),
+            &format!("status={}", answer.status),
+            &format!("operation=\"{operation}\""),
+            "class=\"overloaded\"",
+            "times=1",
+            "cause=\"the store is unavailable (overloaded): a secret cause\"",
+        ]);
+        assert_eq!(line.len(), 1, "{:#?}", service.logged(&[]));
+        assert!(!answer.body.contains("cause"), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_hanging_store_holds_a_request_no_longer_than_the_store_timeout() {
     let service = FaultyService::start();
     let token = service.token_of("42");
