@@ -8,17 +8,16 @@ use crate::support::start::on_every_store;
 use crate::support::{ADMIN_TOKEN, Answer, Ask, Connection, Service, Start, assert_envelope};
 
 on_every_store! {
-    issuing_answers_201_with_all_a_login_backend_needs,
     a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once,
-    a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing,
 }
 
 const BAD_USER: &str =
     "A user is 1 to 256 bytes of printable ASCII without leading or trailing space";
 const BAD_SHAPE: &str = "The body is not of the documented shape";
 
-fn issuing_answers_201_with_all_a_login_backend_needs(start: &Start) {
-    let service = start.service();
+#[test]
+fn issuing_answers_201_with_all_a_login_backend_needs() {
+    let service = Service::start();
     let issued = service.issue_as(&serde_json::json!({ "user": "42", "ttlSeconds": 3600 }));
     let token = issued["token"].as_str().unwrap();
     assert_eq!(token.len(), 43);
@@ -126,9 +125,10 @@ fn without_a_configured_token_the_routes_are_403_and_the_log_says_what_to_set() 
     assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
 }
 
-fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing(start: &Start) {
+#[test]
+fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing() {
     const BAD_TTL: &str = "ttlSeconds must be from 1 to 3153600000";
-    let service = start.service();
+    let service = Service::start();
     let refuse = |body: &str, status, reason, sentence: &str| {
         let ask = Ask::authorized("POST", "/admin/sessions").json(body);
         assert_envelope(&ask.send(service.admin), status, reason, sentence);

@@ -4,14 +4,10 @@ use std::time::UNIX_EPOCH;
 
 use crate::support::envelope::assert_common_headers;
 use crate::support::start::on_every_store;
-use crate::support::{Ask, Start, assert_envelope, unknown_token};
+use crate::support::{Ask, Service, Start, assert_envelope, unknown_token};
 
 on_every_store! {
     a_live_session_is_204_with_its_identity_and_no_cookie,
-    a_definite_no_is_401_without_a_browser_prompt,
-    several_values_pass_if_all_live_ones_belong_to_one_user,
-    a_method_that_a_proxy_forwards_in_a_header_is_ignored,
-    an_idle_session_ends_and_a_used_one_does_not,
 }
 
 fn a_live_session_is_204_with_its_identity_and_no_cookie(start: &Start) {
@@ -37,8 +33,9 @@ fn a_live_session_is_204_with_its_identity_and_no_cookie(start: &Start) {
     }
 }
 
-fn a_definite_no_is_401_without_a_browser_prompt(start: &Start) {
-    let service = start.service();
+#[test]
+fn a_definite_no_is_401_without_a_browser_prompt() {
+    let service = Service::start();
     let unknown = format!("neptun-session={}", unknown_token(1));
     for cookie in [
         "",
@@ -58,8 +55,9 @@ fn a_definite_no_is_401_without_a_browser_prompt(start: &Start) {
     }
 }
 
-fn several_values_pass_if_all_live_ones_belong_to_one_user(start: &Start) {
-    let service = start.service();
+#[test]
+fn several_values_pass_if_all_live_ones_belong_to_one_user() {
+    let service = Service::start();
     let (mine, also_mine, foreign) = (
         service.token_of("42"),
         service.token_of("42"),
@@ -80,8 +78,9 @@ fn several_values_pass_if_all_live_ones_belong_to_one_user(start: &Start) {
     assert_eq!(check(&[&mine, &foreign]), 204);
 }
 
-fn a_method_that_a_proxy_forwards_in_a_header_is_ignored(start: &Start) {
-    let service = start.service();
+#[test]
+fn a_method_that_a_proxy_forwards_in_a_header_is_ignored() {
+    let service = Service::start();
     let token = service.token_of("42");
     for header in [
         "x-forwarded-method",
@@ -96,8 +95,9 @@ fn a_method_that_a_proxy_forwards_in_a_header_is_ignored(start: &Start) {
     assert!(service.is_live(&token));
 }
 
-fn an_idle_session_ends_and_a_used_one_does_not(start: &Start) {
-    let service = start.with(&["--idle-timeout", "1s"]);
+#[test]
+fn an_idle_session_ends_and_a_used_one_does_not() {
+    let service = Service::with(&["--idle-timeout", "1s"]);
     let (used, idle) = (service.token_of("used"), service.token_of("idle"));
     let begun = std::time::Instant::now();
     while begun.elapsed().as_millis() < 1500 {

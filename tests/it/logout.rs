@@ -8,16 +8,7 @@ use crate::support::{Answer, Ask, Service, Start, assert_envelope, unknown_token
 
 on_every_store! {
     a_live_session_is_true_once_and_false_ever_after,
-    a_legal_value_that_names_no_session_is_false,
-    no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone,
-    the_cookies_name_is_compared_byte_for_byte,
-    every_session_presented_ends_in_one_header_or_several,
-    as_many_sessions_as_the_head_holds_end_at_once,
-    a_neighbours_non_utf8_cookie_hides_nothing,
-    a_body_and_a_query_are_ignored,
     of_many_simultaneous_logouts_exactly_one_is_true,
-    an_expired_session_is_false,
-    the_clearing_cookie_has_the_attributes_of_the_issued_one,
 }
 
 const CLEARING: &str = "neptun-session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; \
@@ -48,8 +39,9 @@ fn a_live_session_is_true_once_and_false_ever_after(start: &Start) {
     assert!(!service.is_live(&token));
 }
 
-fn a_legal_value_that_names_no_session_is_false(start: &Start) {
-    let service = start.service();
+#[test]
+fn a_legal_value_that_names_no_session_is_false() {
+    let service = Service::start();
     for value in [
         "x",
         "forged",
@@ -63,8 +55,9 @@ fn a_legal_value_that_names_no_session_is_false(start: &Start) {
     }
 }
 
-fn no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone(start: &Start) {
-    let service = start.service();
+#[test]
+fn no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone() {
+    let service = Service::start();
     assert_no_valid_session(&logout().send(service.public));
     let illegal: [&[u8]; 10] = [
         b"neptun-session=",
@@ -85,8 +78,9 @@ fn no_cookie_or_no_legal_value_is_401_and_leaves_the_cookie_alone(start: &Start)
     assert_no_valid_session(&service.logout(&"a".repeat(4097)));
 }
 
-fn the_cookies_name_is_compared_byte_for_byte(start: &Start) {
-    let service = start.service();
+#[test]
+fn the_cookies_name_is_compared_byte_for_byte() {
+    let service = Service::start();
     let token = service.token_of("42");
     for name in [
         "Neptun-Session",
@@ -103,8 +97,9 @@ fn the_cookies_name_is_compared_byte_for_byte(start: &Start) {
     assert!(service.is_live(&token));
 }
 
-fn every_session_presented_ends_in_one_header_or_several(start: &Start) {
-    let service = start.service();
+#[test]
+fn every_session_presented_ends_in_one_header_or_several() {
+    let service = Service::start();
     let tokens: Vec<String> = (0..4).map(|_| service.token_of("42")).collect();
     let [a, b, c, d] = [&tokens[0], &tokens[1], &tokens[2], &tokens[3]];
     let answer = logout()
@@ -127,16 +122,18 @@ fn every_session_presented_ends_in_one_header_or_several(start: &Start) {
     }
 }
 
-fn as_many_sessions_as_the_head_holds_end_at_once(start: &Start) {
-    let service = start.service();
+#[test]
+fn as_many_sessions_as_the_head_holds_end_at_once() {
+    let service = Service::start();
     let tokens: Vec<String> = (0..250).map(|_| service.token_of("42")).collect();
     let answer = logout().sessions(&tokens).send(service.public);
     assert_done(&answer, "true");
     assert!(tokens.iter().all(|token| !service.is_live(token)));
 }
 
-fn a_neighbours_non_utf8_cookie_hides_nothing(start: &Start) {
-    let service = start.service();
+#[test]
+fn a_neighbours_non_utf8_cookie_hides_nothing() {
+    let service = Service::start();
     let token = service.token_of("42");
     let cookie = [
         b"a=\xff\xfe; neptun-session=",
@@ -150,8 +147,9 @@ fn a_neighbours_non_utf8_cookie_hides_nothing(start: &Start) {
     );
 }
 
-fn a_body_and_a_query_are_ignored(start: &Start) {
-    let service = start.service();
+#[test]
+fn a_body_and_a_query_are_ignored() {
+    let service = Service::start();
     let token = service.token_of("42");
     let answer = Ask::post("/api/auth/logout?token=x&all=1")
         .session(&token)
@@ -182,8 +180,9 @@ fn of_many_simultaneous_logouts_exactly_one_is_true(start: &Start) {
     }
 }
 
-fn an_expired_session_is_false(start: &Start) {
-    let service = start.service();
+#[test]
+fn an_expired_session_is_false() {
+    let service = Service::start();
     let issued = service.issue_as(&serde_json::json!({ "user": "42", "ttlSeconds": 1 }));
     let token = issued["token"].as_str().unwrap();
     assert!(service.is_live(token));
@@ -199,8 +198,9 @@ fn an_expired_session_is_false(start: &Start) {
     assert_done(&service.logout(token), "false");
 }
 
-fn the_clearing_cookie_has_the_attributes_of_the_issued_one(start: &Start) {
-    let service = start.with(&[
+#[test]
+fn the_clearing_cookie_has_the_attributes_of_the_issued_one() {
+    let service = Service::with(&[
         "--cookie-name",
         "__Secure-sid",
         "--cookie-path",

@@ -12,23 +12,16 @@ use crate::support::{Answer, Ask, Service, Start, assert_envelope};
 
 on_every_store! {
     a_sealed_session_is_live_until_its_logout_and_never_again,
-    seals_of_no_live_session_are_false_and_401,
-    of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true,
-    a_revoked_seal_bars_the_request_whatever_else_it_presents,
-    a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first,
-    a_seal_is_read_from_the_cookie_as_h3_reads_it,
-    a_revoked_seal_does_not_hide_behind_a_no_break_space,
     logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live,
-    the_web_apps_sign_out_revokes_clears_and_always_says_logged_out,
-    the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check,
-    the_log_shows_of_a_seal_the_users_id_and_nothing_else,
 }
 
 pub const PASSWORD: &str = "the-web-apps-own-session-password";
 pub const OLDER: &str = "the-password-before-it-was-changed";
 
-fn service(start: &Start) -> Service {
-    start.with(&["--sealed-password", PASSWORD])
+const SEALS: [&str; 2] = ["--sealed-password", PASSWORD];
+
+fn service() -> Service {
+    Service::with(&SEALS)
 }
 
 pub fn now_ms() -> i64 {
@@ -56,7 +49,7 @@ fn check(service: &Service, cookie: &str) -> Answer {
 }
 
 fn a_sealed_session_is_live_until_its_logout_and_never_again(start: &Start) {
-    let service = service(start);
+    let service = start.with(&SEALS);
     let seal = sealed("one", 5);
     let live = service.check(&seal);
     assert_eq!(live.status, 204, "{live:?}");
@@ -90,8 +83,9 @@ fn without_the_password_a_seal_is_a_value_like_any_other() {
     assert_eq!(sign_out.status, 404);
 }
 
-fn seals_of_no_live_session_are_false_and_401(start: &Start) {
-    let service = start.with(&["--sealed-password", PASSWORD, "--session-ttl", "1h"]);
+#[test]
+fn seals_of_no_live_session_are_false_and_401() {
+    let service = Service::with(&["--sealed-password", PASSWORD, "--session-ttl", "1h"]);
     let now = now_ms();
     let user = json!({ "id": 5 });
     let day = 24 * 60 * 60 * 1000;
@@ -128,8 +122,9 @@ fn seals_of_no_live_session_are_false_and_401(start: &Start) {
     assert!(service.is_live(&not_yet_expired));
 }
 
-fn of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true(start: &Start) {
-    let service = service(start);
+#[test]
+fn of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true() {
+    let service = service();
     let seal = sealed("raced", 5);
     let start = Barrier::new(32);
     let won: usize = std::thread::scope(|scope| {
@@ -146,8 +141,9 @@ fn of_many_simultaneous_logouts_of_a_seal_exactly_one_is_true(start: &Start) {
     assert_eq!(won, 1);
 }
 
-fn a_revoked_seal_bars_the_request_whatever_else_it_presents(start: &Start) {
-    let service = service(start);
+#[test]
+fn a_revoked_seal_bars_the_request_whatever_else_it_presents() {
+    let service = service();
     let (revoked, live, issued) = (
         sealed("revoked", 5),
         sealed("live", 5),
@@ -177,8 +173,9 @@ fn a_revoked_seal_bars_the_request_whatever_else_it_presents(start: &Start) {
     }
 }
 
-fn a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first(start: &Start) {
-    let service = service(start);
+#[test]
+fn a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first() {
+    let service = service();
     let (revoked, live, foreign) = (
         sealed("revoked", 5),
         sealed("live", 5),
@@ -208,8 +205,9 @@ fn a_revoked_seal_does_not_slip_past_in_the_header_that_h3_reads_first(start: &S
     assert_eq!(check(&long, Some(&live)), 401);
 }
 
-fn a_seal_is_read_from_the_cookie_as_h3_reads_it(start: &Start) {
-    let service = service(start);
+#[test]
+fn a_seal_is_read_from_the_cookie_as_h3_reads_it() {
+    let service = service();
     for (id, dress) in [
         (
             "stars",
@@ -231,8 +229,9 @@ fn a_seal_is_read_from_the_cookie_as_h3_reads_it(start: &Start) {
     }
 }
 
-fn a_revoked_seal_does_not_hide_behind_a_no_break_space(start: &Start) {
-    let service = service(start);
+#[test]
+fn a_revoked_seal_does_not_hide_behind_a_no_break_space() {
+    let service = service();
     let (revoked, live) = (sealed("revoked", 5), sealed("live", 5));
     service.logout(&revoked);
     // Node reads headers as Latin-1, in which JavaScript's `trim` takes 0xA0 for a space; h3 then
@@ -249,7 +248,7 @@ fn a_revoked_seal_does_not_hide_behind_a_no_break_space(start: &Start) {
 }
 
 fn logging_a_user_out_everywhere_reaches_seals_and_a_login_after_it_is_live(start: &Start) {
-    let service = service(start);
+    let service = start.with(&SEALS);
     let (seal, foreign, issued) = (sealed("one", 5), sealed("other", 6), service.token_of("5"));
     let revoked = service.ask_admin("DELETE", "/admin/users/5/sessions");
     assert_eq!(revoked.json(), json!({ "revoked": 1 }));
@@ -266,8 +265,9 @@ fn seal_of(payload: &str) -> String {
     seal(PASSWORD, payload, None)
 }
 
-fn the_web_apps_sign_out_revokes_clears_and_always_says_logged_out(start: &Start) {
-    let service = service(start);
+#[test]
+fn the_web_apps_sign_out_revokes_clears_and_always_says_logged_out() {
+    let service = service();
     let seal = sealed("one", 5);
     let sign_out = || Ask::new("DELETE", "/api/_auth/session");
     for ask in [
@@ -316,8 +316,9 @@ fn any_of_several_passwords_opens_from_flags_a_file_or_the_web_apps_variable() {
     }
 }
 
-fn the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check(start: &Start) {
-    let service = start.with(&[
+#[test]
+fn the_user_is_named_where_the_pointer_says_and_a_nameless_one_passes_no_check() {
+    let service = Service::with(&[
         "--sealed-password",
         PASSWORD,
         "--sealed-user",
@@ -366,8 +367,9 @@ fn a_full_store_refuses_to_revoke_rather_than_forget_another_revocation() {
     assert!(service.is_live(&seals[2]));
 }
 
-fn the_log_shows_of_a_seal_the_users_id_and_nothing_else(start: &Start) {
-    let service = start.with(&["--sealed-password", PASSWORD, "--log", "trace"]);
+#[test]
+fn the_log_shows_of_a_seal_the_users_id_and_nothing_else() {
+    let service = Service::with(&["--sealed-password", PASSWORD, "--log", "trace"]);
     let user = json!({ "id": "user-5", "email": "private@example.com" });
     let seal = seal_of(&payload("uuid-of-the-seal", &user, now_ms()));
     service.check(&seal);
