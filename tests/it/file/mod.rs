@@ -1,6 +1,5 @@
 //! What the file store promises beyond the contract of all stores: that it survives.
 
-mod crash;
 pub(crate) mod disk;
 mod faults;
 mod flips;

@@ -50,18 +50,6 @@ async fn file_and_directory_are_private() {
     assert_eq!(names.count(), 1, "nothing else is left there");
 }
 
-#[tokio::test]
-async fn a_second_opener_is_refused_until_the_first_is_gone() {
-    let scratch = Scratch::new("lock");
-    let path = scratch.join("sessions");
-    file_with_sessions(&path).await;
-    let first = FileStore::open(&path, config()).unwrap();
-    assert!(matches!(refusal(&path), OpenError::Locked(_)));
-    drop(first);
-    let second = FileStore::open(&path, config()).unwrap();
-    assert_eq!(second.approximate_len(), Some(100));
-}
-
 #[test]
 fn of_many_that_make_the_file_at_once_exactly_one_gets_it() {
     let scratch = Scratch::new("at-once");

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::server::{Brand, Server};
 use super::{
     TIMEOUT, class_of, connected, fresh_session, in_time, kept, kind_of, present, store_at,
-    store_on, until_failing_fast, until_ready,
+    until_failing_fast, until_ready,
 };
 use crate::support::relay::Relay;
 use crate::support::wait_within;
@@ -124,22 +124,6 @@ async fn a_server_that_drops_all_connections_costs_no_reader_an_error() {
         let found = in_time(store.find(&session.id, present())).await.unwrap();
         assert!(found.is_some());
     }
-}
-
-#[tokio::test]
-async fn a_store_whose_server_is_down_opens_at_once_and_serves_when_it_comes() {
-    let mut server = Server::start(Brand::Redis, &[]);
-    server.kill();
-    let start = Instant::now();
-    let store = store_on(&server);
-    assert!(start.elapsed() < Duration::from_millis(100));
-    assert_eq!(
-        kind_of(in_time(store.ready()).await),
-        StoreErrorKind::Unavailable
-    );
-    server.launch();
-    until_ready(&store).await;
-    kept(&store, "anna").await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Several of us on one server, and several servers behind it.
+//! Several servers behind the one that is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,81 +8,8 @@ use neptun_auth::session::{Ended, SessionStore as _, StoreErrorKind};
 use neptun_auth::store::{RedisConfig, RedisStore};
 
 use super::server::{Brand, Server};
-use super::{config, connected, fresh_session, in_time, kept, kind_of, present, until_ready, user};
+use super::{config, connected, fresh_session, in_time, kept, kind_of, present, until_ready};
 use crate::support::wait_within;
-
-#[tokio::test]
-async fn what_one_ended_is_over_on_the_other_when_the_answer_leaves() {
-    let server = Server::start(Brand::Redis, &[]);
-    let (one, other) = (connected(&server).await, connected(&server).await);
-    for _ in 0..300 {
-        let session = kept(&other, "anna").await;
-        assert!(one.find(&session.id, present()).await.unwrap().is_some());
-        assert!(one.delete(&session.id, present()).await.unwrap().is_some());
-        assert_eq!(other.find(&session.id, present()).await.unwrap(), None);
-        assert!(!other.touch(&session.id, present()).await.unwrap());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_sixteen_who_end_one_session_over_two_of_us_exactly_one_is_told() {
-    let server = Server::start(Brand::Redis, &[]);
-    let stores = [connected(&server).await, connected(&server).await];
-    for _ in 0..50 {
-        let id = kept(&stores[0], "anna").await.id;
-        let racers = (0..16).map(|racer| {
-            let store = Arc::clone(&stores[racer % 2]);
-            tokio::spawn(async move { store.delete(&id, present()).await.unwrap() })
-        });
-        let winners = join_all(racers)
-            .await
-            .into_iter()
-            .filter_map(Result::unwrap);
-        assert_eq!(winners.count(), 1);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ending_all_over_two_of_us_counts_each_session_once_and_loses_no_login() {
-    let server = Server::start(Brand::Redis, &[]);
-    let stores = [connected(&server).await, connected(&server).await];
-    let anna = user("anna");
-    for _ in 0..30 {
-        let sessions: Vec<_> = (0..8).map(|_| fresh_session("anna")).collect();
-        let logins = sessions
-            .iter()
-            .cloned()
-            .enumerate()
-            .map(|(number, session)| {
-                let store = Arc::clone(&stores[number % 2]);
-                tokio::spawn(async move { store.insert(session, present()).await.unwrap() })
-            });
-        let ends = stores.iter().map(|store| {
-            let (store, anna) = (Arc::clone(store), anna.clone());
-            tokio::spawn(async move { store.delete_all(&anna, present(), None).await.unwrap() })
-        });
-        let (logins, ends) = tokio::join!(join_all(logins), join_all(ends));
-        logins.into_iter().for_each(Result::unwrap);
-        let mut ended: Vec<_> = ends
-            .into_iter()
-            .flat_map(Result::unwrap)
-            .map(|s| s.id)
-            .collect();
-        // Whoever is not among them survived whole: found, listed, and ended by the next.
-        let survivors = stores[0].list(&anna, present()).await.unwrap().sessions;
-        for session in &sessions {
-            let found = stores[1].find(&session.id, present()).await.unwrap();
-            assert_eq!(found.is_some(), !ended.contains(&session.id));
-            assert_eq!(found.is_some(), survivors.contains(session));
-        }
-        ended.extend(survivors.iter().map(|session| session.id));
-        ended.sort();
-        ended.dedup();
-        assert_eq!(ended.len(), sessions.len());
-        let rest = stores[1].delete_all(&anna, present(), None).await.unwrap();
-        assert_eq!(rest.len(), survivors.len());
-    }
-}
 
 /// A master with a replica that follows it.
 pub(super) fn pair(brand: Brand) -> (Server, Server) {

@@ -76,48 +76,6 @@ fn a_malformed_seal_does_not_keep_a_live_one_from_being_ended() {
 }
 
 #[test]
-fn what_a_user_puts_into_a_session_does_not_keep_it_from_being_ended() {
-    let service = with(&[]);
-    let deep = format!("{}1{}", "[".repeat(5_800), "]".repeat(5_800));
-    for (number, held) in [
-        r#"{"$serde_json::private::RawValue":"]"}"#,
-        r#"{"$serde_json::private::Number":"x"}"#,
-        "1e400",
-        &deep,
-    ]
-    .iter()
-    .enumerate()
-    {
-        let of = |id: &str| {
-            let payload = format!(
-                r#"{{"id":"{id}-{number}","createdAt":{},"data":{{"user":{{"id":5,"x":{held}}}}}}}"#,
-                now_ms()
-            );
-            seal(PASSWORD, &payload, None)
-        };
-        let (seal, other) = (of("one"), of("other"));
-        assert_eq!(service.check(&seal).header("remote-user"), Some("5"));
-        assert_eq!(service.logout(&seal).body, "true");
-        assert_eq!(service.logout(&seal).body, "false");
-        assert!(!service.is_live(&format!("{}; neptun-session={seal}", sealed("live", 5))));
-        service.ask_admin("DELETE", "/admin/users/5/sessions");
-        assert!(!service.is_live(&other));
-    }
-}
-
-#[test]
-fn a_seal_past_its_own_expiration_is_live_for_as_long_as_h3_takes_it() {
-    let service = with(&[]);
-    let payload = json!({ "id": "one", "createdAt": now_ms(), "data": { "user": { "id": 5 } } });
-    let past = |ms: i64| seal(PASSWORD, &payload.to_string(), Some(now_ms() - ms));
-    assert!(!service.is_live(&past(60_001)));
-    let skewed = past(30_000);
-    assert!(service.is_live(&skewed));
-    assert_eq!(service.logout(&skewed).body, "true");
-    assert!(!service.is_live(&skewed));
-}
-
-#[test]
 fn a_user_found_by_the_pointer_needs_no_data_user() {
     let service = with(&["--sealed-user", "/data/account/id"]);
     let of = |id: &str, account: Value| {

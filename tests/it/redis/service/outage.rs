@@ -1,18 +1,15 @@
-//! Servers that stop, die, swallow, fill up or lose their replica: who is told what, how soon, and
-//! when it is over.
+//! Servers that stop, die or lose their replica: who is told what, how soon, and when it is over.
 
 use std::time::Instant;
 
 use super::super::replicas::pair;
 use super::super::server::{Brand, Server};
 use super::super::{RECOVERY, SLACK, TIMEOUT};
-use super::replicas::{PASSWORD, sealed};
 use super::{
     assert_not_cleared, assert_soon_live, assert_unavailable, check, issue, logout,
     ready_service_on, revoke_all, service_on, status_of,
 };
-use crate::support::relay::Relay;
-use crate::support::{Answer, Ask, Service, assert_envelope, unknown_token};
+use crate::support::{Ask, Service, assert_envelope, unknown_token};
 
 /// A service that has issued two sessions: one to log out of when the store is away, and one that
 /// nobody ends.
@@ -72,17 +69,6 @@ impl Scene {
         assert_eq!(issue(service).status, 201);
         assert!(service.is_live(&self.live));
     }
-}
-
-#[test]
-fn a_frozen_server_is_500_and_503_in_time_until_it_thaws() {
-    let server = Server::start(Brand::Redis, &[]);
-    let scene = Scene::on(&server.url(), &[]);
-    server.freeze();
-    scene.assert_away_for_fifty();
-    scene.assert_away();
-    server.thaw();
-    scene.assert_back(Instant::now());
 }
 
 #[test]
@@ -148,18 +134,6 @@ fn a_killed_server_is_500_and_503_in_time_until_it_is_back_with_what_was_acknowl
 }
 
 #[test]
-fn a_way_that_swallows_everything_is_500_and_503_in_time_until_it_lets_through() {
-    let server = Server::start(Brand::Redis, &[]);
-    let way = Relay::to(server.address());
-    let scene = Scene::on(&format!("redis://{}", way.address), &[]);
-    way.swallow_everything();
-    scene.assert_away_for_fifty();
-    scene.assert_away();
-    way.let_through();
-    scene.assert_back(Instant::now());
-}
-
-#[test]
 fn a_service_whose_server_is_down_starts_lives_is_not_ready_and_then_is() {
     let mut server = Server::start(Brand::Redis, &[]);
     server.kill();
@@ -176,45 +150,6 @@ fn a_service_whose_server_is_down_starts_lives_is_not_ready_and_then_is() {
         assert!(returned.elapsed() < RECOVERY, "not ready in time");
     }
     assert_eq!(issue(&service).status, 201);
-}
-
-#[test]
-fn a_server_out_of_memory_logs_out_and_takes_nothing_new_until_there_is_room() {
-    let server = Server::start(Brand::Redis, &["--maxmemory-policy", "noeviction"]);
-    let service = ready_service_on(&server.url(), &[]);
-    let tokens: Vec<String> = (0..60).map(|_| service.token_of("42")).collect();
-    let live = service.token_of("live");
-    server.ask("CONFIG SET maxmemory 1mb").unwrap();
-    let refused: Vec<Answer> = std::thread::scope(|scope| {
-        let callers: Vec<_> = (0..50).map(|_| scope.spawn(|| issue(&service))).collect();
-        let answers = callers.into_iter().map(|caller| caller.join().unwrap());
-        answers.collect()
-    });
-    refused.iter().for_each(assert_unavailable);
-    for token in &tokens[..50] {
-        assert_eq!(logout(&service, token).body, "true");
-        assert!(!service.is_live(token));
-    }
-    let revoked = revoke_all(&service, "42");
-    assert_eq!(revoked.json(), serde_json::json!({ "revoked": 10 }));
-    assert!(service.is_live(&live));
-    assert_eq!(status_of(&service, "/readyz"), 200);
-    server.ask("CONFIG SET maxmemory 0").unwrap();
-    assert_eq!(issue(&service).status, 201);
-}
-
-#[test]
-fn a_seal_whose_revocation_finds_no_memory_is_a_500_and_lives_until_it_does() {
-    let server = Server::start(Brand::Redis, &["--maxmemory-policy", "noeviction"]);
-    let service = ready_service_on(&server.url(), &["--sealed-password", PASSWORD]);
-    let (revoked, refused) = (sealed("revoked", "42"), sealed("refused", "42"));
-    assert_eq!(logout(&service, &revoked).body, "true");
-    server.ask("CONFIG SET maxmemory 1mb").unwrap();
-    assert_not_cleared(&logout(&service, &refused));
-    assert!(service.is_live(&refused) && !service.is_live(&revoked));
-    server.ask("CONFIG SET maxmemory 0").unwrap();
-    assert_eq!(logout(&service, &refused).body, "true");
-    assert!(!service.is_live(&refused));
 }
 
 #[test]
