@@ -116,7 +116,10 @@ fn a_missing_or_repeated_host_is_400_and_http_1_0_needs_none() {
         "GET http://a/api/auth/check HTTP/1.1\r\n\r\n",
     ] {
         let sentence = "Exactly one Host header is needed";
-        assert_envelope(&ask(head), 400, "Bad Request", sentence);
+        let answer = ask(head);
+        assert_envelope(&answer, 400, "Bad Request", sentence);
+        // What follows could be taken for another's request.
+        assert_eq!(answer.header("connection"), Some("close"));
     }
     assert_eq!(ask("GET /api/auth/check HTTP/1.0\r\n\r\n").status, 401);
     assert_eq!(

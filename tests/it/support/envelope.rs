@@ -2,8 +2,8 @@
 
 use super::Answer;
 
-/// The answer is an error of this status in the envelope, with the headers of every answer, and
-/// leaves the client's cookie alone.
+/// The answer is an error of this status in the envelope, with the headers of every answer, says
+/// when to ask again if that may help, and leaves the client's cookie alone.
 pub fn assert_envelope(answer: &Answer, status: u16, reason: &str, message: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     let expected = serde_json::json!({
@@ -13,6 +13,8 @@ pub fn assert_envelope(answer: &Answer, status: u16, reason: &str, message: &str
     });
     assert_eq!(answer.json(), expected, "{answer:?}");
     assert_eq!(answer.header("set-cookie"), None, "{answer:?}");
+    let retry_after = (status == 503).then_some("1");
+    assert_eq!(answer.header("retry-after"), retry_after, "{answer:?}");
     assert_common_headers(answer);
 }
 
