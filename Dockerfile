@@ -4,11 +4,14 @@
 #   docker run --rm --read-only -p 8080:8080 neptun-auth
 #
 # The admin listener stays on the container's own loopback address. There is no shell and no curl
-# to `docker exec`; a login backend that needs it shares the network namespace
-# (`--network container:NAME`), or NEPTUN_AUTH_ADMIN_LISTEN opens it, which wants an admin token.
-# The health check reads the environment, not the command line: set that variable, not the flag.
+# to `docker exec`, but `/neptun-auth sessions`; a login backend that needs the listener shares the
+# network namespace (`--network container:NAME`), or NEPTUN_AUTH_ADMIN_LISTEN opens it, which wants
+# an admin token. The health check and `sessions` read the environment, not the command line: set
+# variables, not flags.
 
-FROM rust:1-slim-bookworm AS build
+# A release names it with its digest.
+ARG RUST_IMAGE=rust:1-slim-bookworm
+FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 COPY . .
 # Static, with glibc: `scratch` has no libraries. A flag for the target must not reach build scripts

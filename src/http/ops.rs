@@ -1,6 +1,8 @@
 //! `/healthz`, `/readyz` and `/metrics`: for whoever runs the service. They need no token and tell no secret.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,6 +12,7 @@ use serde::Serialize;
 
 use super::Draining;
 use super::error::ApiError;
+use crate::deadline::within;
 use crate::metrics::Metrics;
 use crate::session::SessionManager;
 
@@ -17,6 +20,9 @@ use crate::session::SessionManager;
 pub(super) struct Health {
     status: &'static str,
 }
+
+/// How long a scrape waits to hear whether the store answers.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
@@ -30,18 +36,25 @@ pub(super) async fn readyz(
     State(sessions): State<Arc<SessionManager>>,
     State(draining): State<Draining>,
 ) -> Result<Json<Health>, ApiError> {
-    if draining.has_begun() {
-        return Err(ApiError::ShuttingDown);
-    }
-    sessions.ready().await.map_err(ApiError::NotReady)?;
+    readiness(&sessions, &draining).await?;
     Ok(OK)
 }
 
-/// The metrics, for Prometheus.
+async fn readiness(sessions: &SessionManager, draining: &Draining) -> Result<(), ApiError> {
+    if draining.has_begun() {
+        return Err(ApiError::ShuttingDown);
+    }
+    sessions.ready().await.map_err(ApiError::NotReady)
+}
+
+/// The metrics, for Prometheus. They do not wait for a store that hangs.
 pub(super) async fn metrics(
     State(sessions): State<Arc<SessionManager>>,
+    State(draining): State<Draining>,
     State(metrics): State<Arc<Metrics>>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let ready = within(PATIENCE, pin!(readiness(&sessions, &draining))).await;
+    metrics.set_ready(matches!(ready, Some(Ok(()))));
     metrics.set_sessions(sessions.approximate_len());
     let text = metrics.text().map_err(|_| ApiError::Internal)?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))

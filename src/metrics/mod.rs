@@ -109,6 +109,7 @@ pub struct Metrics {
     checks: [Counter; CheckOutcome::ALL.len()],
     issued: Counter,
     ended: [Counter; EndReason::ALL.len()],
+    ready: Gauge,
     sessions: Gauge<f64, AtomicU64>,
     open: [Gauge; Listener::ALL.len()],
     refused: [Counter; Listener::ALL.len()],
@@ -170,6 +171,12 @@ impl Metrics {
                 "Sessions ended before their time, by why",
                 "reason",
                 EndReason::ALL,
+            ),
+            ready: registered(
+                r,
+                "ready",
+                "1 if /readyz says so too: the store answers, and no shutdown has begun",
+                Gauge::default(),
             ),
             sessions: registered(
                 r,
@@ -236,6 +243,11 @@ impl Metrics {
     /// Counts a check.
     pub fn check(&self, outcome: CheckOutcome) {
         self.checks[outcome as usize].inc();
+    }
+
+    /// Says whether requests should be sent here.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.ready.set(i64::from(is_ready));
     }
 
     /// Says how many sessions are kept, if that is known.

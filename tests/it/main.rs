@@ -13,6 +13,7 @@
 )]
 
 mod admin;
+mod alerts;
 mod banner;
 mod browsers;
 mod check;

@@ -37,6 +37,7 @@ fn every_metric_is_described_and_there_from_the_start() {
     let service = Service::start();
     let answer = Ask::get("/metrics").send(service.admin);
     let samples = samples(&answer);
+    assert_eq!(samples["neptun_auth_ready"], 1);
     let at_zero = [
         "neptun_auth_logouts_total{outcome=\"cleared\"}",
         "neptun_auth_logouts_total{outcome=\"no_session\"}",

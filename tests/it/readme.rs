@@ -63,6 +63,11 @@ impl Block {
         self.is_command() && self.text.contains("cargo run ")
     }
 
+    /// Which takes a machine of its own.
+    fn is_for_root(&self) -> bool {
+        self.is_command() && self.text.starts_with("# as root")
+    }
+
     /// Which takes an engine that not every machine has; `tests/image/run` starts containers.
     fn starts_a_container(&self) -> bool {
         self.is_command() && self.text.starts_with("docker ")
@@ -157,7 +162,9 @@ fn the_snippets_do_what_the_readmes_show() {
     let mut script = String::new();
     let mut expected = Vec::new();
     for (place, block) in blocks.iter().enumerate() {
-        if !block.is_command() || block.starts_a_service() || block.starts_a_container() {
+        let is_elsewhere =
+            block.starts_a_service() || block.starts_a_container() || block.is_for_root();
+        if !block.is_command() || is_elsewhere {
             continue;
         }
         writeln!(script, "{}\nprintf '\\n-- next --\\n'", block.text).unwrap();
@@ -169,8 +176,14 @@ fn the_snippets_do_what_the_readmes_show() {
         .replace("localhost:8080", &service.public.to_string())
         .replace("localhost:8081", &service.admin.to_string())
         .replace("curl -i ", "curl -s -i ");
+    let program = Path::new(env!("CARGO_BIN_EXE_neptun-auth"));
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", program.parent().unwrap().display());
     let output = Command::new("bash")
         .args(["-ec", &script])
+        .env("PATH", path)
+        .env("NEPTUN_AUTH_ADMIN_LISTEN", service.admin.to_string())
+        .env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN)
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -256,6 +269,25 @@ fn every_error_class_of_the_metrics_is_listed() {
         assert!(listed.contains(class), "{class}");
     }
     assert!(classes.len() >= 20, "they were not found");
+}
+
+#[test]
+fn every_metric_and_every_alert_is_listed() {
+    let metrics = Ask::get("/metrics").send(Service::start().admin).body;
+    let metrics = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# HELP "));
+    let metrics = metrics.map(|line| line.split(' ').next().unwrap().to_owned());
+    let rules = fs::read_to_string(root().join("tests/deploy/alerts.yaml")).unwrap();
+    let alerts = rules.split("- alert: ").skip(1);
+    let alerts = alerts.map(|rule| rule.lines().next().unwrap().to_owned());
+    let text = fs::read_to_string(root().join("tests/deploy/README.md")).unwrap();
+    let listed = inline_code(&text);
+    let names: Vec<String> = metrics.chain(alerts).collect();
+    for name in &names {
+        assert!(listed.contains(&name.as_str()), "{name}");
+    }
+    assert!(names.len() >= 25, "they were not found");
 }
 
 #[test]

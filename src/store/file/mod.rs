@@ -86,7 +86,8 @@ pub enum OpenError {
     /// Its contents are not what was written, or were never ours.
     #[error(
         "session file {}: damaged or no session file ({why}): restore it from a copy, or move it away to start without sessions (everybody has to log in again, \
-         and revoked sealed cookies are valid again)",
+         and revoked sealed cookies are valid again until their password is changed); a copy brings back what was logged out \
+         since it was made, unless --sessions-since ends all sessions made before now",
         path.display()
     )]
     Damaged {

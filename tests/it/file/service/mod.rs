@@ -53,6 +53,28 @@ fn a_second_process_on_the_file_exits_with_one_line_and_disturbs_nobody() {
 }
 
 #[test]
+fn a_copy_brings_back_what_was_logged_out_since_unless_sessions_since_ends_it() {
+    let scratch = Scratch::new("restored");
+    let (path, copy) = (scratch.join("sessions"), scratch.join("copy"));
+    let service = start_at(&path);
+    let (ended, kept) = (service.token_of("42"), service.token_of("42"));
+    service.stop();
+    std::fs::copy(&path, &copy).unwrap();
+    let service = start_at(&path);
+    assert_eq!(service.logout(&ended).body, "true");
+    service.stop();
+
+    std::fs::copy(&copy, &path).unwrap();
+    let service = start_at(&path);
+    assert!(service.is_live(&ended) && service.is_live(&kept));
+    service.stop();
+    let now = SystemClock.now().to_string();
+    let service = Service::with(&["--store", &store_at(&path), "--sessions-since", &now]);
+    assert!(!service.is_live(&ended) && !service.is_live(&kept));
+    assert!(service.is_live(&service.token_of("42")));
+}
+
+#[test]
 fn a_damaged_file_is_refused_with_one_line_that_says_what_to_do() {
     let scratch = Scratch::new("damaged-service");
     let path = scratch.join("sessions");
@@ -64,7 +86,9 @@ fn a_damaged_file_is_refused_with_one_line_that_says_what_to_do() {
         std::fs::write(&path, bad).unwrap();
         let said = refusal(&path);
         assert!(
-            said.contains("restore it from a copy, or move it away"),
+            said.contains("restore it from a copy, or move it away")
+                && said.contains("a copy brings back what was logged out since")
+                && said.contains("--sessions-since"),
             "{said}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), bad, "it was touched");
