@@ -121,8 +121,8 @@ fn without_a_configured_token_the_routes_are_403_and_the_log_says_what_to_set() 
     let answer = service.ask_admin("POST", "/admin/sessions");
     let sentence = "The admin API is off: no admin-token is set";
     assert_envelope(&answer, 403, "Forbidden", sentence);
-    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
-    assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+    assert_eq!(service.status_of("/healthz"), 200);
+    assert_eq!(service.status_of("/readyz"), 200);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_bad_request_to_issue_is_a_4xx_envelope_and_issues_nothing() {
     ] {
         refuse(body, 422, "Unprocessable Entity", sentence);
     }
-    let listed = service.ask_admin("GET", "/admin/users/42/sessions");
+    let listed = Ask::list("42").send(service.admin);
     assert_eq!(listed.json()["sessions"], serde_json::json!([]));
 }
 
@@ -238,7 +238,7 @@ fn a_session_that_a_store_holds_of_a_user_that_no_url_can_name_can_still_be_ende
         let target = format!("/admin/users/{target}/sessions");
         let revoked = Ask::authorized("DELETE", &target).send(service.admin);
         assert_eq!(revoked.json(), serde_json::json!({ "revoked": 1 }));
-        let check = Ask::get("/api/auth/check").session(token);
+        let check = Ask::check(token);
         assert_eq!(check.send(service.public).status, 401);
     }
 }
@@ -273,7 +273,7 @@ fn a_body_must_be_json_by_its_type_and_not_too_large() {
 fn a_full_store_refuses_to_issue_and_keeps_every_live_session() {
     let service = Service::with(&["--max-sessions", "2"]);
     let (one, two) = (service.token_of("1"), service.token_of("2"));
-    let ask = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"3\"}");
+    let ask = Ask::login("3");
     let answer = ask.send(service.admin);
     assert_envelope(
         &answer,

@@ -87,9 +87,7 @@ fn a_method_that_a_proxy_forwards_in_a_header_is_ignored() {
         "x-http-method-override",
         "x-original-method",
     ] {
-        let ask = Ask::get("/api/auth/check")
-            .session(&token)
-            .header(header, "DELETE");
+        let ask = Ask::check(&token).header(header, "DELETE");
         assert_eq!(ask.send(service.public).status, 204);
     }
     assert!(service.is_live(&token));

@@ -6,11 +6,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::json;
 
-use crate::sealed::mint::seal;
+use crate::sealed::mint;
+use crate::sealed::{PASSWORD, now_ms, payload, seal_of};
 use crate::support::Scratch;
 use crate::support::start::{on_every_store, on_stores};
 use crate::support::{Ask, Service, Start};
@@ -42,7 +43,6 @@ mod at_its_cap {
     ] }
 }
 
-const PASSWORD: &str = "the-web-apps-own-session-password";
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 /// The wall clock of one service.
@@ -103,15 +103,11 @@ fn right(start: &Start) -> Service {
 
 /// A seal of `user`, made so many milliseconds after now.
 fn sealed(id: &str, user: i64, after: i64) -> String {
-    sealed_until(id, user, after, None)
+    seal_of(&made_after(id, user, after))
 }
 
-/// The same with an end of its own, so many milliseconds after now.
-fn sealed_until(id: &str, user: i64, after: i64, end: Option<i64>) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = i64::try_from(now.as_millis()).unwrap();
-    let payload = json!({ "id": id, "createdAt": now + after, "data": { "user": { "id": user } } });
-    seal(PASSWORD, &payload.to_string(), end.map(|end| now + end))
+fn made_after(id: &str, user: i64, after: i64) -> String {
+    payload(id, &json!({ "id": user }), now_ms() + after)
 }
 
 fn what_was_ended_stays_ended_and_what_lives_lives_when_the_clock_jumps_ahead_and_back(
@@ -151,7 +147,7 @@ fn what_is_ended_while_the_clock_is_ahead_stays_ended(start: &Start) {
     let service = clock.service(start, &[]);
     let (token, seal) = (service.token_of("5"), sealed("seal", 5, 0));
     // h3 can give seals an end of their own as well.
-    let short = sealed_until("short", 5, 0, Some(DAY));
+    let short = mint::seal(PASSWORD, &made_after("short", 5, 0), Some(now_ms() + DAY));
     clock.set("+8d");
     for value in [&token, &seal, &short] {
         assert!(!service.is_live(value));

@@ -94,7 +94,7 @@ fn the_replicas_of_the_compose_file_share_sessions_behind_its_proxy() {
     };
     let (token, other) = (replicas[0].token_of("42"), replicas[1].token_of("42"));
     assert_eq!(statuses("GET", "/api/auth/check", &token), [204; 10]);
-    let logout = Ask::post("/api/auth/logout").session(&token);
+    let logout = Ask::logout(&token);
     assert_eq!(logout.send(proxy.address).body, "true");
     assert_eq!(statuses("GET", "/api/auth/check", &token), [401; 10]);
     assert!(replicas.iter().all(|replica| !replica.is_live(&token)));

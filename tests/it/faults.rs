@@ -95,7 +95,7 @@ fn the_admin_api_says_503_for_what_it_cannot_read_or_issue_and_500_for_what_it_c
             let sentence = "Sessions could not be revoked";
             assert_envelope(&revoke, 500, "Internal Server Error", sentence);
         }
-        assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+        assert_eq!(service.status_of("/healthz"), 200);
     }
 }
 
@@ -151,10 +151,10 @@ fn a_panic_is_answered_on_a_connection_that_lives_on() {
     let token = service.token_of("42");
     let mut connection = Connection::open(service.public);
     service.fail(Fault::Panics);
-    let answer = connection.ask(&Ask::post("/api/auth/logout").session(&token));
+    let answer = connection.ask(&Ask::logout(&token));
     assert_envelope(&answer, 500, "Internal Server Error", "Internal error");
     service.fail(Fault::None);
-    let answer = connection.ask(&Ask::post("/api/auth/logout").session(&token));
+    let answer = connection.ask(&Ask::logout(&token));
     assert_eq!(answer.body, "true");
 }
 

@@ -265,9 +265,7 @@ fn a_client_that_first_sends_its_whole_body_still_gets_its_answer() {
     let token = service.token_of("42");
     let mut connection = Connection::open(service.public);
     let length = 20 * 1024 * 1024;
-    let ask = Ask::post("/api/auth/logout")
-        .session(&token)
-        .header("content-length", length.to_string());
+    let ask = Ask::logout(&token).header("content-length", length.to_string());
     connection.write(&ask.bytes());
     connection.write(&vec![b'x'; length]);
     assert_eq!(connection.answer_to("POST").body, "true");
@@ -294,7 +292,7 @@ fn half_closed_clients_get_all_their_answers() {
     for _ in 0..20 {
         let token = service.token_of("42");
         let mut connection = Connection::open(service.public);
-        connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+        connection.write(&Ask::logout(&token).bytes());
         connection.stream().shutdown(Shutdown::Write).unwrap();
         assert_eq!(connection.answer_to("POST").body, "true");
         assert!(connection.is_closed_within(Duration::from_secs(2)));
@@ -311,7 +309,7 @@ fn half_closed_clients_get_their_answer_from_a_slow_store_too() {
     let token = service.token_of("42");
     service.fail(Fault::Waits);
     let mut connection = Connection::open(service.public);
-    connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+    connection.write(&Ask::logout(&token).bytes());
     connection.stream().shutdown(Shutdown::Write).unwrap();
     service.wait_until_called();
     service.release(1, Fault::None);
@@ -325,7 +323,7 @@ fn a_client_that_hangs_up_changes_nothing_about_its_logout() {
         let token = service.token_of("42");
         service.fail(Fault::Waits);
         let mut connection = Connection::open(service.public);
-        connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+        connection.write(&Ask::logout(&token).bytes());
         service.wait_until_called();
         if reset {
             let socket = socket2::SockRef::from(connection.stream());

@@ -41,15 +41,15 @@ fn a_store_that_is_away_leaves_a_few_lines_that_count_every_failure_and_say_when
     let begun = Instant::now();
     let mut asked = 0;
     while begun.elapsed() < Duration::from_secs(3) {
-        let logout = Ask::post("/api/auth/logout").session(&token);
+        let logout = Ask::logout(&token);
         let logout = logout.header("x-request-id", format!("logout-{asked}"));
         assert_eq!(connection.ask(&logout).status, 500);
-        let check = Ask::get("/api/auth/check").session(&token);
+        let check = Ask::check(&token);
         assert_eq!(connection.ask(&check).status, 503);
         asked += 1;
     }
     assert!(asked > 100, "{asked}");
-    assert_eq!(Ask::get("/readyz").send(service.admin).status, 503);
+    assert_eq!(service.status_of("/readyz"), 503);
 
     redis.start_again();
     service.until_ready();

@@ -74,7 +74,8 @@ impl Unread {
     }
 
     fn lines_lost(&self) -> u64 {
-        self.api.metric("neptun_auth_log_lines_lost_total")
+        let lost = self.api.metric("neptun_auth_log_lines_lost_total");
+        lost.unwrap()
     }
 
     /// Ends it with SIGTERM; its exit code, and how long that took.

@@ -1,10 +1,8 @@
 //! `POST /api/auth/logout`, every row of its table.
 
-use std::sync::Barrier;
-
 use crate::support::envelope::assert_common_headers;
 use crate::support::start::on_every_store;
-use crate::support::{Answer, Ask, Service, Start, assert_envelope, unknown_token};
+use crate::support::{Answer, Ask, Service, Start, assert_envelope, at_once, unknown_token};
 
 on_every_store! {
     a_live_session_is_true_once_and_false_ever_after,
@@ -162,20 +160,12 @@ fn of_many_simultaneous_logouts_exactly_one_is_true(start: &Start) {
     let service = start.service();
     for _round in 0..20 {
         let token = service.token_of("42");
-        let start = Barrier::new(32);
-        let winners: usize = std::thread::scope(|scope| {
-            let racers: Vec<_> = (0..32)
-                .map(|_| {
-                    scope.spawn(|| {
-                        start.wait();
-                        let answer = service.logout(&token);
-                        assert_eq!(answer.status, 200);
-                        usize::from(answer.body == "true")
-                    })
-                })
-                .collect();
-            racers.into_iter().map(|racer| racer.join().unwrap()).sum()
-        });
+        let answers = at_once(32, |_| service.logout(&token));
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        let winners = answers
+            .iter()
+            .filter(|answer| answer.body == "true")
+            .count();
         assert_eq!(winners, 1);
     }
 }

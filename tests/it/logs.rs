@@ -28,9 +28,7 @@ fn each_ended_session_leaves_one_line_with_its_id_user_and_reason() {
     let target = format!("/admin/sessions/{}", two["id"].as_str().unwrap());
     assert_eq!(service.ask_admin("DELETE", &target).status, 204);
     assert_eq!(
-        service
-            .ask_admin("DELETE", "/admin/users/everywhere/sessions")
-            .status,
+        Ask::revoke_all("everywhere").send(service.admin).status,
         200
     );
 
@@ -58,9 +56,7 @@ fn no_line_at_any_level_shows_a_token_or_a_secret() {
         service.logout(token);
         service.logout(token);
     }
-    Ask::post("/api/auth/logout")
-        .session("a-forged-token-value")
-        .send(service.public);
+    service.logout("a-forged-token-value");
     let wrong =
         Ask::get("/admin/users/42/sessions").header("authorization", "Bearer wrong-admin-token");
     wrong.send(service.admin);

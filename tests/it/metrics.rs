@@ -98,11 +98,9 @@ fn what_happens_is_counted_once_under_its_outcome() {
     service.logout(&one);
     service.check(&one);
     Ask::post("/api/auth/logout").send(service.public);
-    let foreign = Ask::post("/api/auth/logout")
-        .session(&two)
-        .header("origin", "https://evil.example");
+    let foreign = Ask::logout(&two).header("origin", "https://evil.example");
     foreign.send(service.public);
-    service.ask_admin("DELETE", "/admin/users/42/sessions");
+    Ask::revoke_all("42").send(service.admin);
     Ask::get("/some/path/an/attacker/chose").send(service.public);
     Ask::new("BREW", "/api/auth/check").send(service.public);
 
@@ -161,7 +159,7 @@ fn what_happens_is_counted_once_under_its_outcome() {
 fn a_failing_store_and_a_client_that_leaves_are_counted() {
     let service = FaultyService::start();
     let token = service.token_of("42");
-    let ask = Ask::post("/api/auth/logout").session(&token);
+    let ask = Ask::logout(&token);
     service.fail(Fault::Hangs);
     // The service answers after the store's timeout of 200 ms; this client does not wait for it.
     let mut leaving = Connection::open(service.public);

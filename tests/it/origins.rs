@@ -81,7 +81,7 @@ fn a_logout_passes_or_is_refused_by_site_and_origin_and_a_refused_session_lives(
     let service = Service::with(&["--allowed-origins", ALLOWED]);
     for (site, origin) in every_pair() {
         let token = service.token_of("42");
-        let ask = Ask::post("/api/auth/logout").session(&token);
+        let ask = Ask::logout(&token);
         let answer = from_page(ask, site, origin).send(service.public);
         let passes = may_pass(site, origin);
         if passes {
@@ -104,7 +104,7 @@ fn a_refused_request_never_reaches_the_store() {
     let token = service.token_of("42");
     service.fail(Fault::Refuses);
     for (site, origin) in every_pair() {
-        let ask = Ask::post("/api/auth/logout").session(&token);
+        let ask = Ask::logout(&token);
         let answer = from_page(ask, site, origin).send(service.public);
         // The store fails whoever gets as far as asking it.
         let expected = if may_pass(site, origin) { 500 } else { 403 };
@@ -131,7 +131,7 @@ fn a_check_is_never_refused_wherever_it_comes_from() {
 fn without_allowed_origins_only_pages_of_our_own_pass() {
     let service = Service::start();
     let token = service.token_of("42");
-    let logout = || Ask::post("/api/auth/logout").session(&token);
+    let logout = || Ask::logout(&token);
     assert_refused(&from_page(logout(), None, Some(ALLOWED)).send(service.public));
     assert_refused(&from_page(logout(), Some("cross-site"), None).send(service.public));
     let own = from_page(logout(), Some("same-origin"), Some(OWN)).send(service.public);
@@ -169,7 +169,7 @@ fn pages_of_allowed_origins_can_read_every_error() {
     let token = service.token_of("42");
     for fault in [Fault::Refuses, Fault::Panics] {
         service.fail(fault);
-        let ask = Ask::post("/api/auth/logout").session(&token);
+        let ask = Ask::logout(&token);
         let answer = from_page(ask, None, Some(ALLOWED)).send(service.public);
         assert_eq!(answer.status, 500, "{answer:?}");
         assert_shared_with_allowed_only(&answer, Some(ALLOWED));

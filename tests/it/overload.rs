@@ -55,7 +55,7 @@ fn a_client_over_the_cap_is_told_so_at_once_and_the_admin_side_is_not_concerned(
     assert_turned_away(&late.ask(&check()));
 
     let token = service.token_of("42");
-    assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+    assert_eq!(service.status_of("/readyz"), 200);
     assert_eq!(held[0].ask(&check().session(&token)).status, 204);
 
     drop(held);
@@ -64,7 +64,7 @@ fn a_client_over_the_cap_is_told_so_at_once_and_the_admin_side_is_not_concerned(
     let held: Vec<Connection> = (0..3).map(|_| Connection::open(service.admin)).collect();
     wait_until("the admin side is full", || {
         Connection::open(service.admin).is_closed_within(Duration::from_millis(50))
-            || Ask::get("/healthz").send(service.admin).status == 503
+            || service.status_of("/healthz") == 503
     });
     assert!(is_served(service.public));
     drop(held);
@@ -104,8 +104,8 @@ fn sixty_descriptors_and_twice_as_many_clients_do_no_harm() {
     let before = Usage::of(service.pid()).cpu_ticks;
     for _ in 0..20 {
         assert_eq!(first.ask(&check()).status, 401);
-        assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
-        assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+        assert_eq!(service.status_of("/healthz"), 200);
+        assert_eq!(service.status_of("/readyz"), 200);
         std::thread::sleep(Duration::from_millis(50));
     }
     service.token_of("42");

@@ -52,7 +52,7 @@ fn six_rolling_restarts_of_two_replicas_lose_no_request() {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 // A POST, which nginx does not try a second time once it was sent.
-                let ask = Ask::post("/api/auth/logout").session(&unknown_token(1));
+                let ask = Ask::logout(&unknown_token(1));
                 scope.spawn(move || {
                     let mut connection = Connection::open(front);
                     let mut count = 0;

@@ -119,7 +119,7 @@ fn half_heads_and_half_bodies_hold_it_no_longer_than_the_timeout() {
     }
     // By now all of it has arrived.
     assert_eq!(check().send(service.public).status, 401);
-    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    assert_eq!(service.status_of("/healthz"), 200);
     let begun = Instant::now();
     let (status, log) = service.stop();
     let took = begun.elapsed();
@@ -137,7 +137,7 @@ fn a_request_in_the_works_is_finished_first() {
     let token = service.token_of("42");
     service.fail(Fault::Waits);
     let mut connection = Connection::open(service.public);
-    connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+    connection.write(&Ask::logout(&token).bytes());
     service.wait_until_called();
     let public = service.public;
     let is_down = service.shut_down();
@@ -160,7 +160,7 @@ fn a_request_that_is_stuck_is_cut_at_the_timeout_and_counted() {
     let token = service.token_of("42");
     service.fail(Fault::Hangs);
     let mut connection = Connection::open(service.public);
-    connection.write(&Ask::post("/api/auth/logout").session(&token).bytes());
+    connection.write(&Ask::logout(&token).bytes());
     let mut witness = Connection::open(service.public);
     assert_eq!(witness.ask(&check()).status, 401);
     let begun = Instant::now();
@@ -182,7 +182,7 @@ fn held_up() -> (Service, Connection) {
         .header("content-length", "100");
     let mut stuck = Connection::open(service.admin);
     stuck.write(&half_body.bytes());
-    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    assert_eq!(service.status_of("/healthz"), 200);
     (service, stuck)
 }
 
@@ -234,7 +234,7 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     command.env_clear().arg(binary().get_program());
     let mut service = Service::spawn(command);
     service.signal("HUP");
-    assert_eq!(Ask::get("/readyz").send(service.admin).status, 200);
+    assert_eq!(service.status_of("/readyz"), 200);
     service.signal("TERM");
     let line = service.wait_for_line("shutting down");
     assert!(line.contains("SIGTERM"), "{line}");

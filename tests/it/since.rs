@@ -42,7 +42,7 @@ fn sessions_made_before_the_moment_are_over_and_those_made_at_it_are_live(start:
         assert!(!service.is_live(text(one, "token")));
     }
     assert_eq!(service.logout(text(&old[0], "token")).body, "false");
-    let listed = service.ask_admin("GET", "/admin/users/42/sessions").json();
+    let listed = Ask::list("42").send(service.admin).json();
     let ids: Vec<&str> = listed["sessions"]
         .as_array()
         .unwrap()

@@ -74,7 +74,7 @@ fn half_a_head_behind_a_request(address: SocketAddr) -> Duration {
 /// The same behind one with a body.
 fn half_a_head_behind_a_body(address: SocketAddr) -> Duration {
     let mut connection = Connection::open(address);
-    let issue = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    let issue = Ask::login("42");
     connection.write(&[&issue.bytes(), HALF_HEAD].concat());
     assert_eq!(connection.answer_to("POST").status, 201);
     closed_after(connection.stream(), Instant::now())
@@ -261,7 +261,7 @@ fn requests_of_hundreds_of_values_weigh_little_and_keep_nobody_waiting() {
     for (start, what, values) in cases {
         let service = start.with(&["--request-timeout", "60s"]);
         let mut honest = Connection::open(service.public);
-        let check = Ask::get("/api/auth/check").session(&service.token_of("42"));
+        let check = Ask::check(&service.token_of("42"));
         let value = |connection: usize, number: usize| match what {
             "tokens" => unknown_token(connection * 1_000 + number),
             _ => format!("{number}"),
@@ -320,7 +320,7 @@ fn a_request_in_time_starts_the_clocks_anew() {
 fn a_request_with_a_body_leaves_its_connection_idle_and_not_late() {
     let service = impatient();
     let mut connection = Connection::open(service.admin);
-    let issue = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
+    let issue = Ask::login("42");
     let logout = Ask::post("/api/auth/logout").json("{}");
     let mut public = Connection::open(service.public);
     for _ in 0..2 {

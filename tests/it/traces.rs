@@ -11,7 +11,7 @@ const SPAN: &str = "b7ad6b7169203331";
 fn line_of_a_logout(headers: &[(&str, &str)]) -> Value {
     let mut service = Service::start();
     let token = service.token_of("42");
-    let ask = Ask::post("/api/auth/logout").session(&token);
+    let ask = Ask::logout(&token);
     let with = |ask: Ask, (name, value): &(&str, &str)| ask.header(name, value);
     let answer = headers.iter().fold(ask, with).send(service.public);
     assert_eq!(answer.body, "true");

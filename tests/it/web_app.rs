@@ -3,11 +3,10 @@
 //! the h3 that the web app runs.
 
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::sealed::mint;
+use crate::sealed::{PASSWORD, seal_of, sealed};
 use crate::support::echo::{EchoApp, Seen};
 use crate::support::faulty::{Fault, FaultyService};
 use crate::support::proxy::{Kind, Proxy};
@@ -15,8 +14,6 @@ use crate::support::relay::Relay;
 use crate::support::service::binary;
 use crate::support::web_app::WebApp;
 use crate::support::{Answer, Ask, Service};
-
-const PASSWORD: &str = "the-web-apps-own-session-password";
 
 const VISITORS: [(Kind, &str); 2] = [
     (Kind::Nginx, "web-app.nginx.conf"),
@@ -38,10 +35,7 @@ fn service() -> Service {
 
 /// A seal as the web app makes it for user 5.
 fn seal(id: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = u64::try_from(now.as_millis()).unwrap();
-    let payload = json!({ "id": id, "createdAt": now, "data": { "user": { "id": 5 } } });
-    mint::seal(PASSWORD, &payload.to_string(), None)
+    sealed(id, 5)
 }
 
 fn behind(proxies: &[(Kind, &str)], service: SocketAddr, test: impl Fn(&Proxy, &EchoApp)) {
@@ -54,7 +48,7 @@ fn behind(proxies: &[(Kind, &str)], service: SocketAddr, test: impl Fn(&Proxy, &
 }
 
 fn logout(proxy: &Proxy, seal: &str) -> String {
-    let ask = Ask::post("/api/auth/logout").session(seal);
+    let ask = Ask::logout(seal);
     ask.send(proxy.address).body
 }
 
@@ -354,7 +348,7 @@ fn with_the_real_h3_a_malformed_seal_reaches_the_app_through_no_proxy() {
             json!({ "createdAt": 1, "data": data }),
             json!({ "id": "one", "createdAt": "1", "data": data }),
         ] {
-            let seal = mint::seal(PASSWORD, &payload.to_string(), None);
+            let seal = seal_of(&payload.to_string());
             assert!(
                 knows(app.address, &read_session().session(&seal)),
                 "{payload}"

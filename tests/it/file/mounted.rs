@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{run, tool};
+
 /// A mounted file system; gone when dropped.
 pub(super) struct Mounted(PathBuf);
 
@@ -22,11 +24,8 @@ impl Mounted {
     }
 
     fn mount(arguments: &[&str], at: &Path) -> Self {
-        let mounted = Command::new("mount").args(arguments).arg(at).status();
-        assert!(
-            mounted.unwrap().success(),
-            "this test mounts a file system: run it as root"
-        );
+        // As root only.
+        run(Command::new("mount").args(arguments).arg(at));
         Self(at.to_owned())
     }
 }
@@ -40,9 +39,7 @@ impl Drop for Mounted {
 /// Makes an image with an empty ext4 in it.
 pub(super) fn make_image(path: &Path, bytes: u64) {
     std::fs::File::create(path).unwrap().set_len(bytes).unwrap();
-    let made = Command::new("/sbin/mkfs.ext4")
-        .args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
-        .arg(path)
-        .status();
-    assert!(made.unwrap().success());
+    let mut mkfs = Command::new(tool("mkfs.ext4"));
+    mkfs.args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]);
+    run(mkfs.arg(path));
 }

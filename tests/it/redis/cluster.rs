@@ -144,7 +144,29 @@ impl Cluster {
         });
     }
 
-    /// The master that has this session, and its slot.
+    /// Begins to move the slot of this session, whose record goes first; where to.
+    pub(super) fn begin_to_move(&self, session: impl Display) -> &Server {
+        let key = format!("neptun-auth:s:{session}");
+        let (home, slot) = self.home_of(session);
+        let (from, to) = (&self.masters[home], &self.masters[(home + 1) % 3]);
+        to.done(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
+        from.done(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
+        from.done(&format!("MIGRATE 127.0.0.1 {} {key} 0 2000", to.port()));
+        to
+    }
+
+    /// Tells all masters that the slot has moved, those first that it concerns.
+    pub(super) fn end_move(&self, slot: &str, to: &Server) {
+        let others = self
+            .masters
+            .iter()
+            .filter(|master| master.port() != to.port());
+        for master in std::iter::once(to).chain(others) {
+            master.done(&format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
+        }
+    }
+
+    /// The master that has this session by the first map, and its slot.
     pub(super) fn home_of(&self, session: impl Display) -> (usize, String) {
         let ask = format!("CLUSTER KEYSLOT neptun-auth:s:{session}");
         let slot = self.masters.iter().find_map(|node| node.ask(&ask).ok());
@@ -189,21 +211,14 @@ async fn a_session_is_found_and_ended_while_its_slot_moves_and_after() {
     let store = store_in(&cluster, 0).await;
     let (one, other) = (kept(&store, "anna").await, kept(&store, "anna").await);
     for session in [&one, &other] {
-        let (home, slot) = cluster.home_of(session.id);
-        let (from, to) = (&cluster.masters[home], &cluster.masters[(home + 1) % 3]);
-        to.done(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
-        from.done(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
-        let key = format!("neptun-auth:s:{}", session.id);
-        from.done(&format!("MIGRATE 127.0.0.1 {} {key} 0 2000", to.port()));
+        let to = cluster.begin_to_move(session.id);
         let found = in_time(store.find(&session.id, present())).await.unwrap();
         assert_eq!(found.as_ref(), Some(session));
         if *session == one {
             let ended = in_time(store.delete(&one.id, present())).await.unwrap();
             assert!(ended.is_some());
         }
-        for master in [to, from, &cluster.masters[(home + 2) % 3]] {
-            master.done(&format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
-        }
+        cluster.end_move(&cluster.home_of(session.id).1, to);
     }
     assert_eq!(store.find(&one.id, present()).await.unwrap(), None);
     let ended = in_time(store.delete_all(&user("anna"), present(), None)).await;

@@ -9,13 +9,13 @@ use neptun_auth::session::{SessionStore as _, StoreError, StoreErrorKind};
 use neptun_auth::store::RedisStore;
 use tokio::net::TcpListener;
 
-use super::server::{Brand, Server};
+use super::server::{Brand, DURABLE, Server};
 use super::{
     TIMEOUT, class_of, connected, fresh_session, in_time, kept, kind_of, present, store_at,
     until_failing_fast, until_ready,
 };
 use crate::support::relay::Relay;
-use crate::support::wait_within;
+use crate::support::wait_until;
 
 /// Whether a change comes to nothing in its time. It may go on to hear what became of it.
 async fn fails<T>(change: impl Future<Output = Result<T, StoreError>>) -> bool {
@@ -77,8 +77,7 @@ async fn a_short_freeze_costs_nobody_the_connection() {
 
 #[tokio::test]
 async fn a_killed_server_fails_every_call_at_once_and_is_found_again_with_its_data() {
-    let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
-    let mut server = Server::start(Brand::Redis, &arguments);
+    let mut server = Server::start(Brand::Redis, &DURABLE);
     let store = connected(&server).await;
     let (ended, live) = (kept(&store, "anna").await, kept(&store, "anna").await);
     assert!(store.delete(&ended.id, present()).await.unwrap().is_some());
@@ -96,8 +95,7 @@ async fn a_killed_server_fails_every_call_at_once_and_is_found_again_with_its_da
 
 #[tokio::test]
 async fn a_server_that_was_restarted_while_nobody_called_costs_no_call_an_error() {
-    let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
-    let mut server = Server::start(Brand::Redis, &arguments);
+    let mut server = Server::start(Brand::Redis, &DURABLE);
     let store = connected(&server).await;
     let session = kept(&store, "anna").await;
     server.kill();
@@ -178,10 +176,9 @@ async fn a_server_that_is_still_loading_is_waited_for() {
     server.launch();
     until_failing_fast(&store, "loading").await;
     assert_eq!(class_of(in_time(store.ready()).await), "loading");
-    wait_within(Duration::from_secs(20), "loaded", || {
-        server
-            .ask("PING")
-            .is_ok_and(|answer| answer.contains("PONG"))
+    wait_until("loaded", || {
+        let answer = server.ask("PING");
+        answer.is_ok_and(|answer| answer.contains("PONG"))
     });
     until_ready(&store).await;
 }

@@ -3,7 +3,7 @@
 use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::{RedisConfig, RedisStore};
 
-use super::server::{Brand, Server};
+use super::server::{Brand, DURABLE, Server};
 use super::tls::tls_server;
 use super::{class_of, config, connected, kept, until_failing_fast, until_ready};
 
@@ -24,15 +24,14 @@ async fn readiness_of_one_that_must_be_durable(arguments: &[&str]) -> &'static s
 
 #[tokio::test]
 async fn only_a_durable_server_makes_one_ready_that_must_be_durable() {
-    let always = ["--appendonly", "yes", "--appendfsync", "always"];
     let everysec = ["--appendonly", "yes", "--appendfsync", "everysec"];
     let evicting = [
-        &always[..],
+        &DURABLE[..],
         &["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"],
     ]
     .concat();
     let ready = readiness_of_one_that_must_be_durable;
-    assert_eq!(ready(&always).await, "ready");
+    assert_eq!(ready(&DURABLE).await, "ready");
     assert_eq!(ready(&[]).await, "durability");
     assert_eq!(ready(&everysec).await, "durability");
     assert_eq!(ready(&evicting).await, "durability");

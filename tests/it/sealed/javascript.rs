@@ -11,10 +11,9 @@ use proptest::test_runner::TestRunner;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::mint::seal;
+use super::{PASSWORD, seal_of};
 use crate::support::tool;
 
-const PASSWORD: &str = "the-web-apps-own-session-password";
 const TEXTS: usize = 20_000;
 
 /// Texts that are JSON with h3's names in it, and texts that are so but for a piece or two.
@@ -127,7 +126,7 @@ fn by_node(texts: &[String]) -> Vec<Value> {
 
 /// The same as this service reads it.
 fn content(opener: &Opener, text: &str) -> Value {
-    let payload = opener.open(&seal(PASSWORD, text, None), 0).unwrap();
+    let payload = opener.open(&seal_of(text), 0).unwrap();
     let is_json = payload.json().is_some();
     match payload.session(DEFAULT_SUBJECT_POINTER) {
         Content::Malformed if !is_json => "no JSON".into(),

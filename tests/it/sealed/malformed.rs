@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::mint::{Salts, base64url, seal, seal_bytes, sign};
-use super::service::{PASSWORD, now_ms, sealed};
+use super::{PASSWORD, now_ms, seal_of, sealed};
 use crate::support::{Ask, Service};
 
 const SALTS: Salts<'static> = Salts {
@@ -18,7 +18,7 @@ fn with(more: &[&str]) -> Service {
 }
 
 fn of(payload: &Value) -> String {
-    seal(PASSWORD, &payload.to_string(), None)
+    seal_of(&payload.to_string())
 }
 
 /// Seals of logged-in sessions that cannot be told apart from others, or of nothing readable.
@@ -37,8 +37,8 @@ fn malformed() -> Vec<String> {
         of(&json!({ "createdAt": now, "data": data })),
         of(&json!({ "id": "one", "data": data })),
         of(&json!({ "id": "one", "createdAt": now.to_string(), "data": data })),
-        seal(PASSWORD, "{\"id\":\"one\"", None),
-        seal(PASSWORD, "", None),
+        seal_of("{\"id\":\"one\""),
+        seal_of(""),
         seal_bytes(PASSWORD, b"{\"id\":\"\xff\"}", "", &SALTS),
         sign(PASSWORD, &not_decrypted, "mac"),
     ]
@@ -88,7 +88,7 @@ fn a_user_found_by_the_pointer_needs_no_data_user() {
 
     let everywhere = of("everywhere", json!({ "id": "b" }));
     assert!(service.is_live(&everywhere));
-    service.ask_admin("DELETE", "/admin/users/b/sessions");
+    service.revoke_all("b");
     assert!(!service.is_live(&everywhere));
 
     let live = of("live", json!({ "id": "a" }));

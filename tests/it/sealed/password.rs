@@ -1,27 +1,19 @@
 //! The web app's own variable, read as the web app reads it.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use super::mint::seal;
-use super::service::{now_ms, payload};
+use super::{PASSWORD, now_ms, payload};
 use crate::support::service::binary;
-use crate::support::{Service, npm_packages, tool};
-
-const PASSWORD: &str = "the-web-apps-own-session-password";
+use crate::support::{Scratch, Service, node, run};
 
 /// What Nitro makes of variables, by the very library it does that with.
 fn by_destr(variables: &[String]) -> Vec<Value> {
     let script = "import { destr } from 'destr'
         console.log(JSON.stringify(JSON.parse(process.env.VARIABLES).map(text => destr(text))))";
-    let output = Command::new(tool("node"))
-        .args(["--input-type=module", "-e", script])
-        .env("VARIABLES", serde_json::to_string(variables).unwrap())
-        .current_dir(npm_packages())
-        .output()
-        .unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    let variables = serde_json::to_string(variables).unwrap();
+    let read = run(node(script).env("VARIABLES", variables));
+    serde_json::from_str(&read).unwrap()
 }
 
 fn opens(service: &Service, password: &str) -> bool {
@@ -66,10 +58,12 @@ fn a_seal_opens_by_the_password_that_nitro_reads_and_by_the_variable_as_it_stand
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_the_first_password_in_a_file() {
-    let file = std::env::temp_dir().join(format!("neptun-auth-seal-bom-{}", std::process::id()));
-    std::fs::write(&file, format!("\u{feff}{PASSWORD}\r\n'{PASSWORD}'\r\n")).unwrap();
-    let service = Service::with(&["--sealed-password-file", file.to_str().unwrap()]);
-    std::fs::remove_file(&file).unwrap();
+    let scratch = Scratch::new("seal-bom");
+    let file = scratch.write(
+        "passwords",
+        format!("\u{feff}{PASSWORD}\r\n'{PASSWORD}'\r\n"),
+    );
+    let service = Service::with(&["--sealed-password-file", &file]);
     assert!(opens(&service, PASSWORD) && opens(&service, &format!("'{PASSWORD}'")));
 }
 

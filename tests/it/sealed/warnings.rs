@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use super::mint::seal;
-use super::service::{OLDER, PASSWORD, now_ms, payload, sealed};
-use crate::support::{Ask, Service};
+use super::service::OLDER;
+use super::{PASSWORD, now_ms, payload, seal_of, sealed};
+use crate::support::{Ask, Service, lines_with, parsed};
 
 fn service() -> Service {
     Service::with(&["--sealed-password", PASSWORD])
@@ -14,9 +15,7 @@ fn service() -> Service {
 /// Ends the service; the messages of its warnings, those about seals.
 fn warnings(service: Service) -> Vec<Value> {
     let (_, log) = service.stop();
-    let lines = log.iter().map(|line| serde_json::from_str(line).unwrap());
-    let of_seals = |line: &Value| line["level"] == "WARN" && line.to_string().contains(" seal");
-    lines.filter(of_seals).collect()
+    parsed(&lines_with(&log, &["\"WARN\"", " seal"]))
 }
 
 fn message(warning: &Value) -> &str {
@@ -64,8 +63,8 @@ fn seals_that_a_password_opens_or_that_are_past_their_expiration_leave_none() {
     for seal in [
         sealed("one", 5),
         sealed("one", 5),
-        seal(PASSWORD, &anonymous, None),
-        seal(PASSWORD, "not json", None),
+        seal_of(&anonymous),
+        seal_of("not json"),
         seal(OLDER, &one, Some(now_ms() - 61_000)),
         "no-seal".to_owned(),
     ] {

@@ -6,17 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use serde_json::json;
+use std::time::Duration;
 
 use super::{Ask, Connection, Service, wait_within};
-use crate::sealed::mint::seal;
+use crate::sealed::{PASSWORD, now_ms, sealed};
 
 /// What the service must be started with: clients end seals as well.
 pub const SEALS: [&str; 2] = ["--sealed-password", PASSWORD];
 
-pub const PASSWORD: &str = "the-password-of-a-crowd-with-seals";
 const CLIENTS: usize = 16;
 const USERS: usize = 5;
 
@@ -60,6 +57,7 @@ impl Crowd {
                 admin: service.admin,
                 told: Told::default(),
                 open: VecDeque::new(),
+                seals: 0,
                 ended: Arc::clone(&ended),
             };
             std::thread::spawn(move || client.work())
@@ -100,6 +98,8 @@ struct Client {
     admin: SocketAddr,
     told: Told,
     open: VecDeque<Login>,
+    /// How many it has made.
+    seals: u32,
     ended: Arc<AtomicUsize>,
 }
 
@@ -133,9 +133,7 @@ impl Client {
     }
 
     fn log_in(&mut self) -> Option<()> {
-        let ask = Ask::authorized("POST", "/admin/sessions")
-            .json(&json!({ "user": self.user }).to_string());
-        let Some(answer) = ask.try_send(self.admin) else {
+        let Some(answer) = Ask::login(&self.user).try_send(self.admin) else {
             *self.told.unanswered.entry(self.user.clone()).or_default() += 1;
             return None;
         };
@@ -161,19 +159,17 @@ impl Client {
     }
 
     fn log_out_of_a_seal(&mut self) -> Option<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let id = format!("{:?}-{}", std::thread::current().id(), now.as_nanos());
-        let now = i64::try_from(now.as_millis()).unwrap();
-        let payload = json!({ "id": id, "createdAt": now, "data": { "user": { "id": id } } });
-        let seal = seal(PASSWORD, &payload.to_string(), None);
+        let thread = std::thread::current().id();
+        self.seals += 1;
+        let id = format!("{thread:?}-{}-{}", now_ms(), self.seals);
+        let seal = sealed(&id, &*id);
         assert!(self.was_live(&seal)?, "a live seal was said to be none");
         self.told.ended_seals.push(seal);
         Some(())
     }
 
     fn was_live(&self, token: &str) -> Option<bool> {
-        let ask = Ask::post("/api/auth/logout").session(token);
-        let answer = ask.try_send(self.public)?;
+        let answer = Ask::logout(token).try_send(self.public)?;
         assert_eq!(answer.status, 200, "{answer:?}");
         self.ended.fetch_add(1, Ordering::Relaxed);
         Some(answer.body == "true")
@@ -190,10 +186,7 @@ impl Told {
     /// sessions say the same.
     pub fn assert_true_of(&self, service: &Service) {
         let mut connection = Connection::open(service.public);
-        let mut status = |token: &str| {
-            let ask = Ask::get("/api/auth/check").session(token);
-            connection.ask(&ask).status
-        };
+        let mut status = |token: &str| connection.ask(&Ask::check(token)).status;
         for login in &self.live {
             assert_eq!(status(&login.token), 204, "{} is lost", login.id);
         }
@@ -209,10 +202,9 @@ impl Told {
     }
 
     fn assert_listed(&self, service: &Service, user: &str) {
-        let listed = service.ask_admin("GET", &format!("/admin/users/{user}/sessions"));
-        let listed = listed.json();
-        let listed = listed["sessions"].as_array().unwrap().iter();
-        let mut listed: HashSet<&str> = listed.map(|one| one["id"].as_str().unwrap()).collect();
+        let listed = service.list(user);
+        let ids = listed.iter().map(|one| one["id"].as_str().unwrap());
+        let mut listed: HashSet<&str> = ids.collect();
         for login in self.live.iter().filter(|login| login.user == user) {
             assert!(listed.remove(&*login.id), "{} is not listed", login.id);
         }

@@ -5,13 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::tool;
+use super::{run, tool};
 
 /// The directory `target/test-npm` with its `node_modules`; made on first use, by one process at
 /// a time.
 pub fn npm_packages() -> PathBuf {
     static READY: OnceLock<PathBuf> = OnceLock::new();
     READY.get_or_init(make).clone()
+}
+
+/// A script that may use them, to be run.
+pub fn node(script: &str) -> Command {
+    let mut node = Command::new(tool("node"));
+    node.args(["--input-type=module", "-e", script]);
+    node.current_dir(npm_packages());
+    node
 }
 
 fn make() -> PathBuf {
@@ -29,11 +37,7 @@ fn make() -> PathBuf {
         }
         let mut npm = Command::new(tool("npm"));
         npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-        let status = npm.current_dir(&directory).status().unwrap();
-        assert!(
-            status.success(),
-            "npm ci failed: is the registry reachable?"
-        );
+        run(npm.current_dir(&directory));
         // Last: it says that all of the above went well.
         fs::copy(wanted.join(list), &done).unwrap();
     }

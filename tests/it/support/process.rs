@@ -134,6 +134,15 @@ impl Drop for Process {
     }
 }
 
+/// Runs a program to its end, which must be good; what it wrote to stdout.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}\n{errors}");
+    said
+}
+
 /// A test of this very binary, one that is ignored, as a process of its own.
 pub fn rerun(test: &str) -> Command {
     let mut itself = Command::new(std::env::current_exe().unwrap());

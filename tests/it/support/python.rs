@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::run;
+
 /// Its interpreter, in `target/test-venv`; made on first use, by one process at a time.
 pub fn python() -> PathBuf {
     static READY: OnceLock<PathBuf> = OnceLock::new();
@@ -19,13 +21,6 @@ fn make() -> PathBuf {
     let lock = File::create(target.join("test-venv.lock")).unwrap();
     lock.lock().unwrap();
     let venv = ["target/test-venv", "tests/requirements.txt"];
-    let made = Command::new("tests/venv")
-        .args(venv)
-        .current_dir(root)
-        .status();
-    assert!(
-        made.unwrap().success(),
-        "no Python environment: tests/run installs what it takes"
-    );
+    run(Command::new("tests/venv").args(venv).current_dir(root));
     target.join("test-venv/bin/python")
 }

@@ -20,8 +20,7 @@ fn log_in_until_refused(service: &Service) -> Vec<String> {
     let mut tokens = Vec::new();
     loop {
         assert!(tokens.len() < 30_000, "the disk is never full");
-        let ask = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
-        let answer = ask.send(service.admin);
+        let answer = Ask::login("42").send(service.admin);
         if answer.status != 201 {
             let sentence = "The session store is unavailable";
             assert_envelope(&answer, 503, "Service Unavailable", sentence);
@@ -59,7 +58,7 @@ fn on_a_full_disk_a_logout_is_true_or_a_500_and_checks_go_on_until_there_is_spac
         assert!(service.is_live(&bystander));
     }
     assert!(!unsure.is_empty(), "every logout found space");
-    assert_eq!(Ask::get("/healthz").send(service.admin).status, 200);
+    assert_eq!(service.status_of("/healthz"), 200);
 
     std::fs::remove_file(&ballast).unwrap();
     let retried = unsure.pop().unwrap();

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use super::super::Scratch;
 use super::{refusal, start_at};
+use crate::support::{lines_with, run};
 
 /// Neither root nor whoever runs the tests.
 const SOMEBODY: u32 = 4711;
@@ -31,7 +32,7 @@ fn refused(path: &Path, why: &str) {
 fn warnings(path: &Path, text: &str) -> usize {
     let (status, log) = start_at(path).stop();
     assert!(status.success(), "{log:#?}");
-    log.iter().filter(|line| line.contains(text)).count()
+    lines_with(&log, &[text]).len()
 }
 
 /// Makes a good file, as a service does.
@@ -81,8 +82,7 @@ fn a_file_of_another_user_is_refused_and_left_as_it_is() {
 fn what_is_no_file_of_its_own_is_refused_at_once() {
     let scratch = Scratch::new("no-file-of-its-own");
     let path = scratch.join("sessions");
-    let fifo = Command::new("mkfifo").arg(&path).status();
-    assert!(fifo.unwrap().success());
+    run(Command::new("mkfifo").arg(&path));
     refused(&path, "name a file");
     std::fs::remove_file(&path).unwrap();
     drop(UnixListener::bind(&path).unwrap());

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::super::Scratch;
 use super::store_at;
-use crate::sealed::fresh_seal;
-use crate::support::crowd::{PASSWORD, SEALS};
+use crate::sealed;
+use crate::support::crowd::SEALS;
 use crate::support::service::binary_with_token;
-use crate::support::{Ask, Service, lines_with};
+use crate::support::{Ask, Service, lines_with, run};
 
 /// Makes each sync take 1.5 s while there is a file of the name in `SLOW`, and say that it failed
 /// when it did not while there is one of the name in `BROKEN`.
@@ -71,10 +71,8 @@ fn compile(folder: &Path) -> PathBuf {
     let (source, library) = (folder.join("slow.c"), folder.join("slow.so"));
     std::fs::write(&source, SYNC).unwrap();
     let mut compiler = Command::new("cc");
-    compiler
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source]);
-    assert!(compiler.status().unwrap().success());
+    compiler.args(["-shared", "-fPIC", "-o"]);
+    run(compiler.args([&library, &source]));
     library
 }
 
@@ -88,7 +86,7 @@ fn what_ends_after_the_store_timeout_is_said_and_counted() {
     }
     let (token, sealed) = (
         one["token"].as_str().unwrap().to_owned(),
-        fresh_seal(PASSWORD, "a-seal", "44"),
+        sealed::sealed("a-seal", "44"),
     );
     slow.slow_down();
 

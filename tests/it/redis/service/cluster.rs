@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::super::cluster::{Cluster, FOUND, id};
 use super::super::server::Server;
-use super::history::try_issue;
 use super::{assert_not_cleared, assert_unavailable, check, logout, ready_service_on, status_of};
-use crate::support::{Ask, Service, wait_within};
+use crate::support::{Service, wait_within};
 
 /// A shard that is lost takes only its own sessions along.
 const PARTIAL: [&str; 2] = ["--cluster-require-full-coverage", "no"];
@@ -15,7 +14,7 @@ const PARTIAL: [&str; 2] = ["--cluster-require-full-coverage", "no"];
 fn sessions_in(cluster: &Cluster, service: &Service) -> Vec<(usize, String)> {
     let mut sessions = Vec::new();
     for number in 0..30 {
-        let (id, token) = try_issue(service, &format!("user-{number}")).unwrap();
+        let (id, token) = service.issue(&format!("user-{number}"));
         sessions.push((cluster.home_of(id).0, token));
     }
     sessions
@@ -102,18 +101,13 @@ fn the_map_of_a_node_that_has_forgotten_another_is_not_followed() {
     assert!(!known.contains(&id(&cluster.masters[1])), "it remembers");
 }
 
-/// How many shards are in this state, as the metrics tell.
-fn shards(service: &Service, state: &str) -> Option<String> {
-    let metrics = Ask::get("/metrics").send(service.admin).body;
-    let name = format!("neptun_auth_redis_shards{{state=\"{state}\"}} ");
-    let mut values = metrics.lines().filter_map(|line| line.strip_prefix(&name));
-    values.next().map(str::to_owned)
-}
-
-fn until_shards_are(service: &Service, serving: &str, lost: &str) {
+fn until_shards_are(service: &Service, serving: u64, lost: u64) {
+    let shards = |state: &str| {
+        let series = format!("neptun_auth_redis_shards{{state=\"{state}\"}}");
+        service.metric(&series)
+    };
     wait_within(FOUND, "the metrics tell", || {
-        shards(service, "serving").as_deref() == Some(serving)
-            && shards(service, "lost").as_deref() == Some(lost)
+        [shards("serving"), shards("lost")] == [Some(serving), Some(lost)]
     });
 }
 
@@ -122,7 +116,7 @@ fn with_one_shard_lost_everybody_is_ready_for_the_others_and_a_metric_tells() {
     let mut cluster = Cluster::of_masters_with(&PARTIAL);
     let standing = ready_service_on(&cluster.url_from(0), &[]);
     let sessions = sessions_in(&cluster, &standing);
-    until_shards_are(&standing, "3", "0");
+    until_shards_are(&standing, 3, 0);
     cluster.masters[1].kill();
     let lost = Instant::now();
     while lost.elapsed() < Duration::from_secs(3) {
@@ -130,7 +124,7 @@ fn with_one_shard_lost_everybody_is_ready_for_the_others_and_a_metric_tells() {
     }
     let fresh = ready_service_on(&cluster.url_from(0), &[]);
     for service in [&standing, &fresh] {
-        until_shards_are(service, "2", "1");
+        until_shards_are(service, 2, 1);
         for (home, token) in &sessions {
             if *home == 1 {
                 assert_unavailable(&check(service, token));
@@ -154,19 +148,14 @@ fn a_redirection_without_a_host_leads_to_another_port_of_the_node_that_answered(
     let kind = ["--cluster-preferred-endpoint-type", "unknown-endpoint"];
     let cluster = Cluster::of_masters_with(&kind);
     let service = ready_service_on(&cluster.url_from(0), &[]);
-    let (session, token) = try_issue(&service, "42").unwrap();
+    let (session, token) = service.issue("42");
     let (home, slot) = cluster.home_of(&session);
-    let (from, to) = (&cluster.masters[home], &cluster.masters[(home + 1) % 3]);
-    to.done(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from)));
-    from.done(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to)));
-    let key = format!("neptun-auth:s:{session}");
-    from.done(&format!("MIGRATE 127.0.0.1 {} {key} 0 2000", to.port()));
-    let asking = from.ask(&format!("GET {key}")).unwrap();
+    let from = &cluster.masters[home];
+    let to = cluster.begin_to_move(&session);
+    let asking = from.ask(&format!("GET neptun-auth:s:{session}")).unwrap();
     assert!(asking.starts_with(&format!("-ASK {slot} :")), "{asking}");
     assert_eq!(check(&service, &token).status, 204);
-    for master in [to, from] {
-        master.done(&format!("CLUSTER SETSLOT {slot} NODE {}", id(to)));
-    }
+    cluster.end_move(&slot, to);
     assert_eq!(check(&service, &token).status, 204);
     assert_eq!(logout(&service, &token).body, "true");
 }

@@ -50,9 +50,7 @@ pub(super) fn is_in(session: &str, server: &Server) -> bool {
 
 /// A new session: its id and its token; `None` if the service could not issue one.
 pub(super) fn try_issue(service: &Service, user: &str) -> Option<(String, String)> {
-    let body = serde_json::json!({ "user": user }).to_string();
-    let ask = Ask::authorized("POST", "/admin/sessions").json(&body);
-    let answer = ask.send(service.admin);
+    let answer = Ask::login(user).send(service.admin);
     let issued = (answer.status == 201).then(|| answer.json())?;
     let text = |name: &str| issued[name].as_str().unwrap().to_owned();
     Some((text("id"), text("token")))
@@ -100,8 +98,7 @@ fn come_and_go(here: &Service, there: &Service, client: usize) -> Option<Ended> 
         return None;
     };
     let logout = |service: &Service| {
-        let ask = Ask::post("/api/auth/logout").session(&token);
-        let answer = ask.send(service.public);
+        let answer = service.logout(&token);
         assert!(matches!(answer.status, 200 | 500), "{answer:?}");
         answer.status == 200 && answer.body == "true"
     };

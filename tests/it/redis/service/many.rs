@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::server::{Brand, Server};
 use super::{ask_in_time, check, ready_service_on, revoke_all};
 use crate::support::relay::Relay;
-use crate::support::{Ask, Service, wait_within};
+use crate::support::{Ask, Service, lines_with, parsed};
 
 const MANY: usize = 40_000;
 
@@ -78,9 +78,7 @@ fn ending_all_of_very_many_over_a_long_way_makes_progress_with_every_try_and_cou
         left = still;
     }
     assert_eq!(usize::try_from(ended).unwrap(), MANY);
-    let metrics = Ask::get("/metrics").send(service.admin).body;
-    let series = format!("neptun_auth_sessions_ended_total{{reason=\"user\"}} {MANY}\n");
-    assert!(metrics.contains(&series), "{metrics}");
+    assert_eq!(service.ended_for("user"), ended);
     assert_eq!(count(&server, "DBSIZE"), OTHERS);
     assert_eq!(check(&service, &bystander).status, 204);
 }
@@ -94,21 +92,15 @@ fn left_by(server: &Server) -> usize {
 /// What the one line that has been written since says of a try that failed.
 fn told_of_a_try(service: &mut Service, said: usize) -> u64 {
     const TOLD: &str = "sessions ended by";
-    wait_within(Duration::from_secs(5), "it is said", || {
-        let mut lines = service.logged()[said..].iter();
-        lines.any(|line| line.contains(TOLD))
-    });
-    let lines = service.logged()[said..].iter();
-    let told: Vec<&String> = lines.filter(|line| line.contains(TOLD)).collect();
+    service.wait_for_line(TOLD);
+    let told = parsed(&lines_with(&service.logged()[said..], &[TOLD]));
     assert_eq!(told.len(), 1, "{told:#?}");
-    let line: Value = serde_json::from_str(told[0]).unwrap();
-    assert_eq!(line["user"], "many");
-    line["count"].as_u64().unwrap()
+    assert_eq!(told[0]["user"], "many");
+    told[0]["count"].as_u64().unwrap()
 }
 
 fn list(service: &Service, user: &str) -> Value {
-    let target = format!("/admin/users/{user}/sessions");
-    let answer = ask_in_time(&Ask::authorized("GET", &target), service.admin);
+    let answer = ask_in_time(&Ask::list(user), service.admin);
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }

@@ -41,23 +41,19 @@ fn ask_in_time(ask: &Ask, address: SocketAddr) -> Answer {
 }
 
 fn logout(service: &Service, token: &str) -> Answer {
-    let ask = Ask::post("/api/auth/logout").session(token);
-    ask_in_time(&ask, service.public)
+    ask_in_time(&Ask::logout(token), service.public)
 }
 
 fn check(service: &Service, token: &str) -> Answer {
-    let ask = Ask::get("/api/auth/check").session(token);
-    ask_in_time(&ask, service.public)
+    ask_in_time(&Ask::check(token), service.public)
 }
 
 fn issue(service: &Service) -> Answer {
-    let ask = Ask::authorized("POST", "/admin/sessions").json("{\"user\":\"42\"}");
-    ask_in_time(&ask, service.admin)
+    ask_in_time(&Ask::login("42"), service.admin)
 }
 
 fn revoke_all(service: &Service, user: &str) -> Answer {
-    let target = format!("/admin/users/{user}/sessions");
-    ask_in_time(&Ask::authorized("DELETE", &target), service.admin)
+    ask_in_time(&Ask::revoke_all(user), service.admin)
 }
 
 fn status_of(service: &Service, target: &str) -> u16 {

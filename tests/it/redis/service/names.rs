@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -11,7 +10,7 @@ use super::super::RECOVERY;
 use super::super::server::{Brand, Server};
 use super::super::watched::Watched;
 use super::connecting::assert_works;
-use super::history::{is_in, try_issue};
+use super::history::is_in;
 use super::status_of;
 use crate::support::Scratch;
 use crate::support::ports::free_port;
@@ -21,11 +20,9 @@ use crate::support::{ADMIN_TOKEN, Service, wait_within};
 
 /// A service that knows these names, and nobody else does.
 fn service_that_knows(names: &str, url: &str) -> Service {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let scratch = Scratch::new(&format!("names-{number}"));
-    let hosts = scratch.join("hosts");
-    std::fs::write(&hosts, names).unwrap();
+    // Once it is mounted, nobody needs it under its name.
+    let scratch = Scratch::new("names");
+    let hosts = scratch.write("hosts", names);
     let mut command = Command::new("unshare");
     let shown = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
     command.args(["--mount", "/bin/sh", "-c", shown]);
@@ -94,6 +91,6 @@ fn each_address_of_the_sentinels_name_counts_as_a_sentinel() {
         .replace(&first, &format!("sentinels.test:{port}"));
     let service = service_that_knows(names, &url);
     service.until_ready();
-    let (id, _) = try_issue(&service, "42").unwrap();
+    let (id, _) = service.issue("42");
     assert!(is_in(&id, successor));
 }

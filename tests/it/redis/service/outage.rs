@@ -9,7 +9,7 @@ use super::{
     assert_not_cleared, assert_soon_live, assert_unavailable, check, issue, logout,
     ready_service_on, revoke_all, service_on, status_of,
 };
-use crate::support::{Ask, Service, assert_envelope, unknown_token};
+use crate::support::{Ask, Service, assert_envelope, at_once, unknown_token, wait_within};
 
 /// A service that has issued two sessions: one to log out of when the store is away, and one that
 /// nobody ends.
@@ -46,14 +46,10 @@ impl Scene {
     fn assert_away_for_fifty(&self) {
         let service = &self.service;
         let begun = Instant::now();
-        std::thread::scope(|scope| {
-            for caller in 0..50 {
-                scope.spawn(move || match caller % 3 {
-                    0 => assert_not_cleared(&logout(service, &self.doomed)),
-                    1 => assert_unavailable(&check(service, &self.live)),
-                    _ => assert_unavailable(&issue(service)),
-                });
-            }
+        at_once(50, |caller| match caller % 3 {
+            0 => assert_not_cleared(&logout(service, &self.doomed)),
+            1 => assert_unavailable(&check(service, &self.live)),
+            _ => assert_unavailable(&issue(service)),
         });
         let took = begun.elapsed();
         assert!(took < TIMEOUT + SLACK, "{took:?}");
@@ -83,9 +79,7 @@ fn a_server_that_ends_a_session_once_it_thaws_is_still_heard() {
         .wait_for_line("lost the connection to the session store");
     server.thaw();
     scene.service.wait_for_line("session ended");
-    let metrics = Ask::get("/metrics").send(scene.service.admin).body;
-    let counted = "neptun_auth_sessions_ended_total{reason=\"logout\"} 1\n";
-    assert!(metrics.contains(counted), "{metrics}");
+    assert_eq!(scene.service.ended_for("logout"), 1);
     scene.assert_back(Instant::now());
 }
 
@@ -145,10 +139,7 @@ fn a_service_whose_server_is_down_starts_lives_is_not_ready_and_then_is() {
     // Without a cookie the store is not asked.
     assert_eq!(Ask::get("/api/auth/check").send(service.public).status, 401);
     server.start_again();
-    let returned = Instant::now();
-    while status_of(&service, "/readyz") != 200 {
-        assert!(returned.elapsed() < RECOVERY, "not ready in time");
-    }
+    wait_within(RECOVERY, "ready", || status_of(&service, "/readyz") == 200);
     assert_eq!(issue(&service).status, 201);
 }
 
@@ -163,25 +154,20 @@ fn with_the_replica_frozen_what_changes_is_500_checks_go_on_and_a_retry_settles_
     assert_envelope(&issue(service), 500, "Internal Server Error", sentence);
     assert_eq!(revoke_all(service, "doomed").status, 500);
     let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for caller in 0..50 {
-            let scene = &scene;
-            scope.spawn(move || {
-                if caller % 2 == 0 {
-                    // Ended already, and still not for certain.
-                    assert_not_cleared(&logout(&scene.service, &scene.doomed));
-                } else {
-                    assert_eq!(check(&scene.service, &scene.live).status, 204);
-                }
-            });
+    at_once(50, |caller| {
+        if caller % 2 == 0 {
+            // Ended already, and still not for certain.
+            assert_not_cleared(&logout(service, &scene.doomed));
+        } else {
+            assert_eq!(check(service, &scene.live).status, 204);
         }
     });
     assert!(begun.elapsed() < TIMEOUT + SLACK, "{:?}", begun.elapsed());
     assert_eq!(status_of(service, "/healthz"), 200);
     replica.thaw();
     let returned = Instant::now();
-    while logout(service, &scene.doomed).status != 200 {
-        assert!(returned.elapsed() < RECOVERY, "not settled in time");
-    }
+    wait_within(RECOVERY, "settled", || {
+        logout(service, &scene.doomed).status == 200
+    });
     scene.assert_back(returned);
 }

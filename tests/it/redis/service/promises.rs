@@ -1,12 +1,12 @@
 //! What the server promises: said in the log, and asked for with a setting.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::replicas::pair;
-use super::super::server::{Brand, Server};
-use super::replicas::{PASSWORD, sealed};
+use super::super::server::{Brand, DURABLE, Server};
 use super::{assert_not_cleared, logout, ready_service_on, revoke_all, service_on, status_of};
-use crate::support::{Ask, Service};
+use crate::sealed::{PASSWORD, sealed};
+use crate::support::lines_with;
 
 const TOO_LITTLE: &str = "the session store promises too little";
 
@@ -25,14 +25,10 @@ fn a_weak_promise_is_warned_of_at_start_and_again_when_the_server_is_back() {
 
 #[test]
 fn a_durable_server_is_not_warned_of() {
-    let always = ["--appendonly", "yes", "--appendfsync", "always"];
-    let server = Server::start(Brand::Redis, &always);
+    let server = Server::start(Brand::Redis, &DURABLE);
     let service = ready_service_on(&server.url(), &["--redis-require-durable", "true"]);
     let (_, log) = service.stop();
-    assert!(
-        !log.iter().any(|line| line.contains(TOO_LITTLE)),
-        "{log:#?}"
-    );
+    assert_eq!(lines_with(&log, &[TOO_LITTLE]).len(), 0, "{log:#?}");
 }
 
 #[test]
@@ -63,12 +59,9 @@ fn what_ended_without_the_replicas_word_is_said_and_counted_once() {
     }
     let seal = sealed("a-seal", "45");
     replica.freeze();
-    let next_line = |service: &mut Service, text: &str| -> Value {
-        serde_json::from_str(&service.wait_for_line(text)).unwrap()
-    };
 
     assert_not_cleared(&logout(&service, token));
-    let line = next_line(&mut service, "session ended");
+    let line = service.wait_for("session ended");
     assert_eq!(
         (&line["session"], &line["user"], &line["reason"]),
         (&one["id"], &one["user"], &json!("logout"))
@@ -76,11 +69,11 @@ fn what_ended_without_the_replicas_word_is_said_and_counted_once() {
     // There is nothing left to end, and so nothing more to say.
     assert_not_cleared(&logout(&service, token));
     assert_not_cleared(&logout(&service, &seal));
-    assert_eq!(next_line(&mut service, "session ended")["user"], "45");
+    assert_eq!(service.wait_for("session ended")["user"], "45");
     assert_not_cleared(&logout(&service, &seal));
 
     assert_eq!(revoke_all(&service, "43").status, 500);
-    let line = next_line(&mut service, "sessions ended by");
+    let line = service.wait_for("sessions ended by");
     assert_eq!(
         (&line["user"], &line["reason"], &line["count"]),
         (&json!("43"), &json!("user"), &json!(2))
@@ -88,13 +81,9 @@ fn what_ended_without_the_replicas_word_is_said_and_counted_once() {
 
     replica.thaw();
     assert_eq!(service.logout(token).body, "false");
-    let metrics = Ask::get("/metrics").send(service.admin).body;
-    for (reason, count) in [("logout", 2), ("user", 2)] {
-        let series = format!("neptun_auth_sessions_ended_total{{reason=\"{reason}\"}} {count}\n");
-        assert!(metrics.contains(&series), "{metrics}");
-    }
+    assert_eq!(["logout", "user"].map(|why| service.ended_for(why)), [2, 2]);
     let (_, log) = service.stop();
-    let said = |text: &str| log.iter().filter(|line| line.contains(text)).count();
+    let said = |text: &str| lines_with(&log, &[text]).len();
     assert_eq!(said("session ended\""), 2, "{log:#?}");
     assert_eq!(said(token) + said(&seal), 0);
 }

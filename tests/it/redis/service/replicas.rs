@@ -1,13 +1,9 @@
 //! Two replicas of the service on one server: what one ended is over on the other.
 
-use std::sync::Barrier;
-
 use super::super::server::{Brand, Server};
 use super::{ready_service_on, revoke_all};
-use crate::sealed::fresh_seal;
-use crate::support::Service;
-
-pub(super) const PASSWORD: &str = "the-web-apps-own-session-password";
+use crate::sealed::{PASSWORD, sealed};
+use crate::support::{Service, at_once};
 
 /// Fields drop in this order: the services go before their server.
 struct Both {
@@ -27,26 +23,13 @@ impl Both {
 
     /// Sixteen at once log out over both; how many were told that it was they.
     fn race(&self, token: &str) -> usize {
-        let start = Barrier::new(16);
-        std::thread::scope(|scope| {
-            let racers: Vec<_> = (0..16)
-                .map(|racer| {
-                    let (service, start) = (&self.services[racer % 2], &start);
-                    scope.spawn(move || {
-                        start.wait();
-                        let answer = service.logout(token);
-                        assert_eq!(answer.status, 200, "{answer:?}");
-                        usize::from(answer.body == "true")
-                    })
-                })
-                .collect();
-            racers.into_iter().map(|racer| racer.join().unwrap()).sum()
-        })
+        let answers = at_once(16, |racer| self.services[racer % 2].logout(token));
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        answers
+            .iter()
+            .filter(|answer| answer.body == "true")
+            .count()
     }
-}
-
-pub(super) fn sealed(id: &str, user: &str) -> String {
-    fresh_seal(PASSWORD, id, user)
 }
 
 fn revoked(answer: &crate::support::Answer) -> u64 {

@@ -10,7 +10,7 @@ use super::super::watched::Watched;
 use super::connecting::assert_works;
 use super::history::{is_in, try_issue};
 use super::{check, logout, ready_service_on, revoke_all, service_on, status_of};
-use crate::support::{Service, wait_within};
+use crate::support::{Service, lines_with, wait_within};
 
 /// What an ACL user needs, as tests/deploy/README.md says: at the servers, and at the Sentinels.
 fn documented() -> [String; 2] {
@@ -34,9 +34,9 @@ fn allow(server: &Server, rights: &str) {
 
 fn assert_nothing_is_lacking(service: Service) {
     let (_, log) = service.stop();
-    let is_about_rights = |line: &&String| line.contains("rights") || line.contains("noperm");
-    let lacking: Vec<&String> = log.iter().filter(is_about_rights).collect();
-    assert!(lacking.is_empty(), "{lacking:#?}");
+    for word in ["rights", "noperm"] {
+        assert_eq!(lines_with(&log, &[word]), [""; 0]);
+    }
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn a_right_to_ask_for_the_role_that_is_lacking_is_one_warning_that_names_it() {
         assert_eq!(check(&service, &token).status, 401);
     }
     let (_, log) = service.stop();
-    let is_about_it = |line: &&String| line.contains("\"WARN\"") && line.contains("role");
-    assert_eq!(log.iter().filter(is_about_it).count(), 1, "{log:#?}");
+    let told = lines_with(&log, &["\"WARN\"", "role"]);
+    assert_eq!(told.len(), 1, "{log:#?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::super::watched::Watched;
 use super::connecting::assert_works;
 use super::history::{Ended, during, is_in, try_issue};
 use super::{assert_not_cleared, check, logout, ready_service_on, service_on, status_of};
-use crate::support::{PATIENCE, Service, wait_within};
+use crate::support::{PATIENCE, Service, lines_with, wait_within};
 
 /// How soon everybody is with the new master, once most of the Sentinels name it.
 const FOLLOWED: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ fn two_services(watched: &Watched, args: &[&str]) -> [Service; 2] {
 }
 
 /// Waits for what the services are allowed to take, no longer.
-fn wait_until(moment: Instant) {
+fn sleep_until(moment: Instant) {
     std::thread::sleep(moment.saturating_duration_since(Instant::now()));
 }
 
@@ -55,15 +55,15 @@ fn both_leave_a_master_that(is_deposed: impl FnOnce(&Watched)) {
         is_deposed(&watched);
         let successor = watched.successor();
         let followed = Instant::now() + FOLLOWED;
-        wait_until(followed);
+        sleep_until(followed);
         let asked = calls_at(old);
-        wait_until(followed + FOLLOWED);
+        sleep_until(followed + FOLLOWED);
         assert!(old.says("replication", "role:master"), "it stepped down");
         assert_eq!(calls_at(old), asked, "it is still asked");
         (successor, followed)
     });
     for service in &services {
-        let (id, token) = try_issue(service, "42").expect("it takes new sessions");
+        let (id, token) = service.issue("42");
         assert!(is_in(&id, successor) && !is_in(&id, old));
         for other in &services {
             assert_eq!(check(other, &token).status, 204);
@@ -105,10 +105,10 @@ fn with_the_word_of_every_replica_no_logout_comes_back_from_a_failover_by_comman
     let services = two_services(&watched, &["--redis-wait-replicas", "2"]);
     let (successor, ended) = during(&services, || {
         // There is something to lose before, too.
-        wait_until(Instant::now() + Duration::from_millis(500));
+        sleep_until(Instant::now() + Duration::from_millis(500));
         watched.command_failover();
         let successor = watched.successor();
-        wait_until(Instant::now() + FOLLOWED);
+        sleep_until(Instant::now() + FOLLOWED);
         successor
     });
     assert_none_came_back(ended.iter(), &services[0]);
@@ -122,14 +122,14 @@ fn a_killed_master_has_a_successor_that_knows_what_every_replica_had_confirmed()
     let quick = two_services(&watched, &[]);
     let live = careful[0].token_of("live");
     let ((), ended) = during(&careful, || {
-        wait_until(Instant::now() + Duration::from_millis(500));
+        sleep_until(Instant::now() + Duration::from_millis(500));
         watched.servers[0].kill();
         watched.successor();
-        wait_until(Instant::now() + FOLLOWED);
+        sleep_until(Instant::now() + FOLLOWED);
     });
     for service in &quick {
         assert_none_came_back(ended.iter(), service);
-        let (_, token) = try_issue(service, "42").expect("it takes new sessions");
+        let (_, token) = service.issue("42");
         assert_eq!(logout(service, &token).body, "true");
         assert_eq!(check(service, &token).status, 401);
     }
@@ -149,7 +149,7 @@ fn a_sentinel_that_has_not_heard_of_the_change_is_not_believed_against_the_other
     let asked = calls_at(old);
     for order in [[0, 1, 2], [1, 0, 2]] {
         let service = ready_service_on(&watched.url_by(&order), &[]);
-        let (id, token) = try_issue(&service, "42").unwrap();
+        let (id, token) = service.issue("42");
         assert!(is_in(&id, successor));
         assert_eq!(logout(&service, &token).body, "true");
         assert!(!is_in(&id, successor));
@@ -164,10 +164,7 @@ fn without_a_majority_of_sentinels_nobody_starts_and_nobody_who_is_connected_sto
     let mut watched = Watched::start(1, 3);
     let mut standing = ready_service_on(&watched.url(), &[]);
     let live = standing.token_of("live");
-    let warnings = |service: &mut Service| {
-        let lines = service.logged().iter();
-        lines.filter(|line| line.contains("\"WARN\"")).count()
-    };
+    let warnings = |service: &mut Service| lines_with(service.logged(), &["\"WARN\""]).len();
     let warned = warnings(&mut standing);
     watched.sentinels[1].kill();
     watched.sentinels[2].kill();
@@ -195,9 +192,6 @@ fn without_a_majority_of_sentinels_nobody_starts_and_nobody_who_is_connected_sto
     );
 
     watched.sentinels[1].start_again();
-    let returned = Instant::now();
-    while status_of(&fresh, "/readyz") != 200 {
-        assert!(returned.elapsed() < FOLLOWED, "not ready in time");
-    }
+    wait_within(FOLLOWED, "ready", || status_of(&fresh, "/readyz") == 200);
     assert_eq!(logout(&fresh, &live).body, "true");
 }

@@ -4,38 +4,28 @@
 use std::time::Duration;
 
 use super::super::replicas::pair;
-use super::super::server::{Brand, Server};
+use super::super::server::{Brand, DURABLE, Server};
 use super::{assert_not_cleared, check, issue, logout, ready_service_on, service_on, status_of};
-use crate::support::{Ask, Service, unknown_token, wait_within};
+use crate::support::{Service, lines_with, unknown_token, wait_within};
 
 const WAIT: [&str; 2] = ["--redis-wait-replicas", "1"];
-const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// How long a metric may be behind.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn metric(service: &Service) -> Option<String> {
-    let metrics = Ask::get("/metrics").send(service.admin).body;
-    let name = "neptun_auth_redis_unconfirmed ";
-    let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name));
-    values.next().map(str::to_owned)
-}
-
-fn until_metric_is(service: &Service, value: &str) {
+fn until_metric_is(service: &Service, value: u64) {
     wait_within(PATIENCE, "the metric tells", || {
-        metric(service).as_deref() == Some(value)
+        service.metric("neptun_auth_redis_unconfirmed") == Some(value)
     });
 }
 
 fn warnings(service: &mut Service, about: &str) -> usize {
-    let lines = service.logged().iter();
-    let warned = lines.filter(|line| line.contains("\"WARN\"") && line.contains(about));
-    warned.count()
+    lines_with(service.logged(), &["\"WARN\"", about]).len()
 }
 
 /// Ready, and of two minds; `token` is a live session's.
 fn assert_only_checks(service: &mut Service, token: &str) {
-    until_metric_is(service, "1");
+    until_metric_is(service, 1);
     assert_eq!(status_of(service, "/readyz"), 200);
     assert_eq!(check(service, token).status, 204);
     assert_not_cleared(&logout(service, token));
@@ -52,12 +42,11 @@ fn a_server_without_the_replicas_that_are_waited_for_makes_ready_with_a_warning_
     let mut service = ready_service_on(&server.url(), &WAIT);
     assert_only_checks(&mut service, &token);
     // Once there is one, all is well.
-    let follow = ["--replicaof", "127.0.0.1", &server.port().to_string()];
-    let replica = Server::start(Brand::Redis, &follow);
+    let replica = server.start_replica();
     wait_within(PATIENCE, "the replica follows", || {
         replica.says("replication", "master_link_status:up")
     });
-    until_metric_is(&service, "0");
+    until_metric_is(&service, 0);
     wait_within(PATIENCE, "changes are confirmed", || {
         issue(&service).status == 201
     });
@@ -80,26 +69,24 @@ fn one_that_must_be_durable_is_not_ready_while_its_replicas_are_missing() {
     let durable = ["--redis-require-durable", "true"];
     ready_service_on(&server.url(), &durable);
     let service = service_on(&server.url(), &[&WAIT[..], &durable].concat());
-    until_metric_is(&service, "1");
+    until_metric_is(&service, 1);
     assert_eq!(status_of(&service, "/readyz"), 503);
     // And checks nevertheless.
     assert_eq!(check(&service, &unknown_token(1)).status, 401);
-    let follow = ["--replicaof", "127.0.0.1", &server.port().to_string()];
-    let _replica = Server::start(Brand::Redis, &follow);
+    let _replica = server.start_replica();
     wait_within(PATIENCE, "it is ready", || {
         status_of(&service, "/readyz") == 200
     });
-    until_metric_is(&service, "0");
+    until_metric_is(&service, 0);
 }
 
 #[test]
 fn more_replicas_than_are_waited_for_are_warned_of() {
     let (master, _replica) = pair(Brand::Redis);
     let mut waiting_for_all = ready_service_on(&master.url(), &WAIT);
-    until_metric_is(&waiting_for_all, "0");
-    let follow = ["--replicaof", "127.0.0.1", &master.port().to_string()];
+    until_metric_is(&waiting_for_all, 0);
     assert_eq!(warnings(&mut waiting_for_all, "redis-wait-replicas"), 0);
-    let _second = Server::start(Brand::Redis, &follow);
+    let _second = master.start_replica();
     wait_within(PATIENCE, "both follow", || {
         let known = master.ask("INFO replication").unwrap_or_default();
         known.matches("state=online").count() == 2
