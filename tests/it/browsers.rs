@@ -1,8 +1,8 @@
 //! A real Chromium: pages that call the service with `fetch`, as the README's client does.
 
+use crate::support::Service;
 use crate::support::browser::Browser;
 use crate::support::pages::Pages;
-use crate::support::{Ask, Service};
 
 /// Calls the service with the README's client, which the page's own server serves.
 fn logout(browser: &Browser, service: &str) -> String {
@@ -12,11 +12,9 @@ fn logout(browser: &Browser, service: &str) -> String {
     browser.run(&script).as_str().unwrap().to_owned()
 }
 
-fn refused(service: &Service) -> usize {
-    let metrics = Ask::get("/metrics").send(service.admin).body;
-    let series = "neptun_auth_logouts_total{outcome=\"forbidden\"} ";
-    let count = metrics.lines().find_map(|line| line.strip_prefix(series));
-    count.unwrap().parse().unwrap()
+fn refused(service: &Service) -> u64 {
+    let series = "neptun_auth_logouts_total{outcome=\"forbidden\"}";
+    service.metric(series).unwrap()
 }
 
 /// Pages of `friend`, which is allowed, log out; those of `foreign` do not. A browser sends the

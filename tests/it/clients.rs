@@ -10,7 +10,7 @@ use axum::body::Body;
 use crate::support::faulty::{Fault, FaultyService};
 use crate::support::pages::Pages;
 use crate::support::server::TestServer;
-use crate::support::{Service, npm_packages, python, tool};
+use crate::support::{Scratch, Service, at_once, node, npm_packages, python, run, tool};
 
 fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
@@ -52,11 +52,11 @@ impl Client {
     /// What it says.
     fn logout(self, service: SocketAddr, token: &str) -> String {
         let base = format!("http://{service}");
-        let jar = jar(&format!("{token}-{}", service.port()));
+        let scratch = Scratch::new("jar");
         let mut command = match self {
             Self::Curl => {
                 let line = format!("127.0.0.1\tFALSE\t/\tFALSE\t0\tneptun-session\t{token}\n");
-                std::fs::write(&jar, if token.is_empty() { "" } else { &line }).unwrap();
+                let jar = scratch.write("jar", if token.is_empty() { "" } else { &line });
                 let mut shell = Command::new("sh");
                 shell.arg(clients().join("logout.sh")).arg(&base).arg(&jar);
                 shell
@@ -70,25 +70,17 @@ impl Client {
                 interpreter
             }
             Self::JavaScript => {
-                let mut node = Command::new(tool("node"));
+                let mut node = node(CALL_JAVASCRIPT);
                 node.env("CLIENT", clients().join("logout.mjs"));
-                node.args(["--input-type=module", "-e", CALL_JAVASCRIPT, &base, token]);
+                node.args([&base, token]);
                 node
             }
         };
         let output = command.output().unwrap();
-        // Of the three only curl has written one.
-        let _ = std::fs::remove_file(jar);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         said.trim_end()
             .replace("not known, try again:", "not known:")
     }
-}
-
-/// A curl cookie jar of a test's own.
-fn jar(name: &str) -> PathBuf {
-    let name = format!("jar-{}-{name}", std::process::id());
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 #[test]
@@ -96,22 +88,11 @@ fn each_tells_what_happened_to_the_session() {
     let service = Service::start();
     for client in CLIENTS {
         let token = service.token_of("42");
-        assert_eq!(
-            client.logout(service.public, &token),
-            "logged out",
-            "{client:?}"
-        );
+        let said = |token: &str| client.logout(service.public, token);
+        assert_eq!(said(&token), "logged out", "{client:?}");
         assert!(!service.is_live(&token));
-        assert_eq!(
-            client.logout(service.public, &token),
-            "was over already",
-            "{client:?}"
-        );
-        assert_eq!(
-            client.logout(service.public, ""),
-            "no session cookie",
-            "{client:?}"
-        );
+        assert_eq!(said(&token), "was over already", "{client:?}");
+        assert_eq!(said(""), "no session cookie", "{client:?}");
     }
 }
 
@@ -153,31 +134,24 @@ fn none_waits_for_ever_or_takes_silence_for_a_no() {
         listener.local_addr().unwrap()
     };
     let silent_address = silent.local_addr().unwrap();
-    std::thread::scope(|scope| {
-        for client in CLIENTS {
-            for address in [silent_address, nobody] {
-                scope.spawn(move || {
-                    let said = client.logout(address, "token");
-                    assert!(said.starts_with("not known: "), "{client:?}: {said}");
-                });
-            }
-        }
+    at_once(2 * CLIENTS.len(), |number| {
+        let client = CLIENTS[number / 2];
+        let address = [silent_address, nobody][number % 2];
+        let said = client.logout(address, "token");
+        assert!(said.starts_with("not known: "), "{client:?}: {said}");
     });
 }
 
 #[test]
 fn curls_own_jar_is_empty_after_the_logout_and_keeps_the_cookie_of_a_failed_one() {
     let (service, pages) = (Service::start(), Pages::start());
-    let jar = jar("own");
+    let scratch = Scratch::new("jar");
+    let jar = scratch.join("own");
     let token = pages.log_in_at(&service);
     let base = format!("http://localhost:{}", service.public.port());
     let login = format!("{}/login", pages.origin("localhost"));
-    let curl = Command::new(tool("curl"))
-        .args(["-s", "-c"])
-        .arg(&jar)
-        .arg(login)
-        .status();
-    assert!(curl.unwrap().success());
+    let mut curl = Command::new(tool("curl"));
+    run(curl.args(["-s", "-c"]).arg(&jar).arg(login));
     let holds = || std::fs::read_to_string(&jar).unwrap().contains(&token);
     let logout = |base: &str| {
         let script = clients().join("logout.sh");
@@ -198,7 +172,6 @@ fn curls_own_jar_is_empty_after_the_logout_and_keeps_the_cookie_of_a_failed_one(
     assert_eq!(logout(&base), (Some(0), "logged out\n".to_owned()));
     assert!(!holds());
     assert_eq!(logout(&base), (Some(0), "no session cookie\n".to_owned()));
-    std::fs::remove_file(&jar).unwrap();
 }
 
 #[test]
@@ -217,13 +190,11 @@ with httpx.Client(base_url=sys.argv[1]) as client:
 ";
     let base = format!("http://localhost:{}", service.public.port());
     let login = format!("{}/login", pages.origin("localhost"));
-    let output = Command::new(python())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
+    let mut python = Command::new(python());
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    let said = run(python
         .args(["-c", script, &base, &login])
-        .current_dir(clients())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+        .current_dir(clients()));
     assert_eq!(said, "1, logged out, 0, no session cookie\n");
     assert!(!service.is_live(&token));
 }
@@ -257,36 +228,16 @@ for (const [logout, token] of [[byOfetch, one], [byAxios, two]]) {
 ";
     let base = |address: SocketAddr| format!("http://{address}");
     let (one, two) = (service.token_of("1"), service.token_of("2"));
-    let output = Command::new(tool("node"))
-        .args(["--input-type=module", "-e", script])
-        .args([&base(service.public), &base(failing.public), &one, &two])
-        .current_dir(npm_packages())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    run(node(script).args([&base(service.public), &base(failing.public), &one, &two]));
 }
 
 #[test]
 fn typescript_finds_no_fault_with_the_types_of_the_javascript_client() {
     let mut tsc = Command::new(tool("node"));
     tsc.arg(npm_packages().join("node_modules/.bin/tsc"));
-    tsc.args([
-        "--noEmit",
-        "--allowJs",
-        "--checkJs",
-        "--strict",
-        "--target",
-        "es2022",
-    ]);
-    tsc.args(["--lib", "es2022,dom", "--module", "nodenext"]);
-    let output = tsc.arg(clients().join("logout.mjs")).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    tsc.args(["--noEmit", "--allowJs", "--checkJs", "--strict"]);
+    tsc.args(["--target", "es2022", "--lib", "es2022,dom"]);
+    run(tsc
+        .args(["--module", "nodenext"])
+        .arg(clients().join("logout.mjs")));
 }

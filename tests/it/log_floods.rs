@@ -6,14 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::redis::server::{Brand, Server};
-use crate::support::{Answer, Ask, Connection, Service};
-
-fn parsed(log: &[String]) -> Vec<Value> {
-    let lines = log.iter();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
+use crate::support::{Answer, Ask, Connection, Service, parsed};
 
 /// For how many times the lines stand that contain `text`.
 fn times(lines: &[Value], text: &str) -> (usize, u64) {
@@ -21,12 +14,6 @@ fn times(lines: &[Value], text: &str) -> (usize, u64) {
     let about_it: Vec<_> = lines.iter().filter(about_it).collect();
     let times = about_it.iter().map(|line| line["times"].as_u64().unwrap());
     (about_it.len(), times.sum())
-}
-
-fn metric(service: &Service, series: &str) -> u64 {
-    let metrics = Ask::get("/metrics").send(service.admin).body;
-    let found = metrics.lines().find_map(|line| line.strip_prefix(series));
-    found.unwrap().trim().parse().unwrap()
 }
 
 #[test]
@@ -56,7 +43,7 @@ fn a_store_that_is_away_leaves_a_few_lines_that_count_every_failure_and_say_when
     assert_eq!(service.logout(&token).status, 200);
     service.wait_for_line("the session store works again");
     let failed = "neptun_auth_store_operation_duration_seconds_count{operation=\"delete\",outcome=\"error\"}";
-    let failed = metric(&service, failed);
+    let failed = service.metric(failed).unwrap();
     let (_, log) = service.stop();
     assert!(log.len() < 40, "{log:#?}");
     let lines = parsed(&log);

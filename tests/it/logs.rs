@@ -2,15 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::{ADMIN_TOKEN, Ask, Service};
+use crate::support::{ADMIN_TOKEN, Ask, Service, lines_with, parsed};
 
 fn ended(log: &[String]) -> Vec<Value> {
-    let lines = log
-        .iter()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines
-        .filter(|line| line["message"] == "session ended")
-        .collect()
+    parsed(&lines_with(log, &["\"session ended\""]))
 }
 
 #[test]
@@ -25,12 +20,9 @@ fn each_ended_session_leaves_one_line_with_its_id_user_and_reason() {
         Some("call-me-42")
     );
     assert_eq!(service.logout(one["token"].as_str().unwrap()).body, "false");
-    let target = format!("/admin/sessions/{}", two["id"].as_str().unwrap());
-    assert_eq!(service.ask_admin("DELETE", &target).status, 204);
-    assert_eq!(
-        Ask::revoke_all("everywhere").send(service.admin).status,
-        200
-    );
+    let ask = Ask::revoke(two["id"].as_str().unwrap());
+    assert_eq!(ask.send(service.admin).status, 204);
+    assert_eq!(service.revoke_all("everywhere"), 1);
 
     let (status, log) = service.stop();
     assert_eq!(status.code(), Some(0));
@@ -88,10 +80,8 @@ fn the_start_line_tells_addresses_store_and_what_is_not_default() {
         !settings.contains("header-timeout"),
         "that is the default: {settings}"
     );
-    assert!(
-        log.iter()
-            .any(|line| line.contains("restart forgets every session"))
-    );
+    let told = lines_with(&log, &["restart forgets every session"]);
+    assert_eq!(told.len(), 1, "{log:#?}");
 }
 
 #[test]

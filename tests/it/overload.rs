@@ -3,11 +3,11 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::support::service::binary_with_token;
 use crate::support::usage::{Usage, with_ulimit};
-use crate::support::{Answer, Ask, Connection, Service, assert_envelope, wait_until, wait_within};
+use crate::support::{
+    Answer, Ask, Connection, Service, assert_envelope, lines_with, parsed, wait_until, wait_within,
+};
 
 fn check() -> Ask {
     Ask::get("/api/auth/check")
@@ -63,8 +63,8 @@ fn a_client_over_the_cap_is_told_so_at_once_and_the_admin_side_is_not_concerned(
     // And the other way round.
     let held: Vec<Connection> = (0..3).map(|_| Connection::open(service.admin)).collect();
     wait_until("the admin side is full", || {
-        Connection::open(service.admin).is_closed_within(Duration::from_millis(50))
-            || service.status_of("/healthz") == 503
+        let answer = Ask::get("/healthz").try_send(service.admin);
+        answer.is_some_and(|answer| answer.status == 503)
     });
     assert!(is_served(service.public));
     drop(held);
@@ -80,14 +80,10 @@ fn a_client_over_the_cap_is_told_so_at_once_and_the_admin_side_is_not_concerned(
         .filter(|line| line.starts_with("neptun_auth_connections_refused_total{"))
         .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
     let (_, log) = service.stop();
-    let told: Vec<u64> = log
+    let told = parsed(&lines_with(&log, &["connections are taken"]));
+    let told: Vec<u64> = told
         .iter()
-        .filter(|line| line.contains("connections are taken"))
-        .map(|line| {
-            serde_json::from_str::<Value>(line).unwrap()["times"]
-                .as_u64()
-                .unwrap()
-        })
+        .map(|line| line["times"].as_u64().unwrap())
         .collect();
     // Each listener's first at once, those that came soon after it at the end.
     assert!((2..=4).contains(&told.len()), "{log:#?}");

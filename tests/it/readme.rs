@@ -12,7 +12,7 @@ use neptun_auth::config::Flags;
 
 use crate::support::Scratch;
 use crate::support::service::{binary, listen_anywhere};
-use crate::support::{Ask, Process, Service};
+use crate::support::{Ask, Process, Service, run};
 
 const TOKEN: &str = "only-for-trying-it-out";
 const BEGIN: &str = "<!-- settings: kept equal to --help by tests/it/readme.rs -->\n";
@@ -179,14 +179,13 @@ fn the_snippets_do_what_the_readmes_show() {
     let program = Path::new(env!("CARGO_BIN_EXE_neptun-auth"));
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", program.parent().unwrap().display());
-    let output = Command::new("bash")
+    let mut shell = Command::new("bash");
+    shell
         .args(["-ec", &script])
         .env("PATH", path)
         .env("NEPTUN_AUTH_ADMIN_LISTEN", service.admin.to_string())
-        .env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN)
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
+        .env("NEPTUN_AUTH_ADMIN_TOKEN", TOKEN);
+    let printed = run(&mut shell);
     let printed: Vec<String> = printed.split("-- next --").map(timeless).collect();
     assert_eq!(printed[..expected.len()], expected, "{script}");
     assert!(expected.len() >= 6, "the snippets were not found");

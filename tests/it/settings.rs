@@ -3,27 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::Command;
 
 use clap::CommandFactory as _;
 use neptun_auth::config::Flags;
+use serde_json::json;
 
-use crate::support::service::{binary, run_to_end};
-use crate::support::{ADMIN_TOKEN, Ask, Service};
-
-/// Starts with `args`, which must fail; what it said, a line each.
-fn refusal(args: &[&str], code: i32) -> Vec<String> {
-    let mut command = binary();
-    command.args(args);
-    refused(command, code)
-}
-
-fn refused(mut command: Command, code: i32) -> Vec<String> {
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(code), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    said.lines().map(str::to_owned).collect()
-}
+use crate::support::service::{binary, refusal, refused, run_to_end};
+use crate::support::{ADMIN_TOKEN, Scratch, Service, lines_with, parsed};
 
 #[test]
 fn each_bad_setting_is_one_line_that_names_it_and_the_exit_code_is_2() {
@@ -65,29 +51,25 @@ fn each_bad_setting_is_one_line_that_names_it_and_the_exit_code_is_2() {
         ("log-format", "xml"),
     ];
     for (flag, value) in cases {
-        let said = refusal(&[&format!("--{flag}={value}")], 2);
+        let said = refusal(&[&format!("--{flag}={value}")]);
         let variable = format!("NEPTUN_AUTH_{}", flag.replace('-', "_").to_uppercase());
         let expected = format!("neptun-auth: --{flag} ({variable}): ");
         assert!(
             said.len() == 1 && said[0].starts_with(&expected),
             "{said:?}"
         );
-        let by_variable = binary().env(&variable, value).output().unwrap();
-        assert_eq!(by_variable.status.code(), Some(2), "{variable}");
+        refused(binary().env(&variable, value));
     }
 }
 
 #[test]
 fn all_faults_are_told_in_one_run() {
-    let said = refusal(
-        &[
-            "--listen=x",
-            "--store=y",
-            "--session-ttl=z",
-            "--log-format=w",
-        ],
-        2,
-    );
+    let said = refusal(&[
+        "--listen=x",
+        "--store=y",
+        "--session-ttl=z",
+        "--log-format=w",
+    ]);
     for (line, flag) in said
         .iter()
         .zip(["listen", "store", "session-ttl", "log-format"])
@@ -110,15 +92,15 @@ fn unsafe_pairs_refuse_to_start() {
         &["--admin-listen=0.0.0.0:0"],
     ];
     for pair in pairs {
-        assert_eq!(refusal(pair, 2).len(), 1, "{pair:?}");
+        assert_eq!(refusal(pair).len(), 1, "{pair:?}");
     }
 }
 
 #[test]
 fn a_bad_secret_is_never_printed() {
-    let said = refusal(&["--admin-token=hunter2"], 2);
+    let said = refusal(&["--admin-token=hunter2"]);
     assert!(!said[0].contains("hunter2"), "{said:?}");
-    let said = refusal(&["--store=redis://user:hunter2@"], 2);
+    let said = refusal(&["--store=redis://user:hunter2@"]);
     assert!(!said[0].contains("hunter2"), "{said:?}");
 }
 
@@ -126,7 +108,7 @@ fn a_bad_secret_is_never_printed() {
 fn a_port_in_use_is_one_line_and_a_failure() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = refusal(&["--listen", &address, "--admin-listen=127.0.0.1:0"], 2);
+    let said = refusal(&["--listen", &address, "--admin-listen=127.0.0.1:0"]);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(
         said[0].starts_with(&format!(
@@ -134,39 +116,32 @@ fn a_port_in_use_is_one_line_and_a_failure() {
         )) && said[0].ends_with("; stop the program that has it, or choose another port"),
         "{said:?}"
     );
-    let said = refusal(&["--listen=127.0.0.1:0", "--admin-listen", &address], 2);
+    let said = refusal(&["--listen=127.0.0.1:0", "--admin-listen", &address]);
     assert!(said[0].contains("--admin-listen (NEPTUN_AUTH_ADMIN_LISTEN)"));
 }
 
 #[test]
 fn an_address_of_another_machine_is_told_apart_from_a_port_in_use() {
-    let said = refusal(
-        &["--listen=192.0.2.1:8080", "--admin-listen=127.0.0.1:0"],
-        2,
-    );
+    let said = refusal(&["--listen=192.0.2.1:8080", "--admin-listen=127.0.0.1:0"]);
     let advice = "; choose an address that this machine has, or 0.0.0.0 for all of them";
     assert!(said.len() == 1 && said[0].ends_with(advice), "{said:?}");
 }
 
 #[test]
 fn a_file_that_holds_no_good_secret_is_one_line_that_says_what_to_do() {
-    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let file = |name: &str, bytes: &[u8]| {
-        let path = directory.join(format!("{}-{name}", std::process::id()));
-        std::fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (empty, weak) = (file("empty", b"\n\n"), file("weak", b"hunter2\n"));
-    let binary = file("binary", b"\xff\xfe\x00");
-    let missing = directory.join("missing").to_str().unwrap().to_owned();
-    let folder = directory.to_str().unwrap();
+    let scratch = Scratch::new("secrets");
+    let empty = scratch.write("empty", "\n\n");
+    let weak = scratch.write("weak", "hunter2\n");
+    let binary = scratch.write("binary", b"\xff\xfe\x00");
+    let (missing, folder) = (scratch.join("missing"), scratch.display().to_string());
+    let missing = missing.to_str().unwrap();
     let cases = [
         (
             "admin-token-file",
-            &*missing,
+            missing,
             "give the path of an existing file",
         ),
-        ("admin-token-file", folder, "give the path of a text file"),
+        ("admin-token-file", &folder, "give the path of a text file"),
         (
             "admin-token-file",
             &binary,
@@ -176,7 +151,7 @@ fn a_file_that_holds_no_good_secret_is_one_line_that_says_what_to_do() {
         ("admin-token-file", &weak, "`openssl rand -hex 32` prints"),
         (
             "sealed-password-file",
-            &missing,
+            missing,
             "give the path of an existing file",
         ),
         ("sealed-password-file", &empty, "put them there, one a line"),
@@ -187,16 +162,13 @@ fn a_file_that_holds_no_good_secret_is_one_line_that_says_what_to_do() {
         ),
     ];
     for (flag, path, advice) in cases {
-        let said = refusal(&[&format!("--{flag}={path}")], 2);
+        let said = refusal(&[&format!("--{flag}={path}")]);
         let begins = said[0].starts_with(&format!("neptun-auth: --{flag} "));
         assert!(
             said.len() == 1 && begins && said[0].ends_with(advice),
             "{said:?}"
         );
         assert!(!said[0].contains("hunter2"), "{said:?}");
-    }
-    for path in [empty, weak, binary] {
-        std::fs::remove_file(path).unwrap();
     }
 }
 
@@ -228,40 +200,21 @@ fn help_is_grouped_by_theme_and_fits_the_terminal() {
 
 #[test]
 fn a_flag_wins_over_the_environment_and_a_secret_comes_from_a_file() {
-    let file = std::env::temp_dir().join(format!("neptun-auth-token-{}", std::process::id()));
-    std::fs::write(&file, "a-token-from-a-file\n").unwrap();
+    // A byte order mark at its start and the end of its line are no part of it.
+    let scratch = Scratch::new("token");
+    let file = scratch.write("token", format!("\u{feff}{ADMIN_TOKEN}\r\n"));
     let mut command = binary();
     command
         .env("NEPTUN_AUTH_COOKIE_NAME", "by-variable")
         .env("NEPTUN_AUTH_COOKIE_PATH", "/by-variable")
-        .env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", &file)
+        .env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", file)
         .args(["--cookie-name", "by-flag"]);
-    let service = Service::spawn(command);
-    std::fs::remove_file(&file).unwrap();
-    let issued = Ask::post("/admin/sessions")
-        .header("authorization", "Bearer a-token-from-a-file")
-        .json("{\"user\":\"42\"}")
-        .send(service.admin);
-    let set = issued.json()["setCookie"].as_str().unwrap().to_owned();
+    let issued = Service::spawn(command).issue_as(&json!({ "user": "42" }));
+    let set = issued["setCookie"].as_str().unwrap();
     assert!(
         set.starts_with("by-flag=") && set.contains("Path=/by-variable"),
         "{set}"
     );
-}
-
-#[test]
-fn a_byte_order_mark_at_the_start_of_a_file_is_no_part_of_the_secret() {
-    let file = std::env::temp_dir().join(format!("neptun-auth-bom-{}", std::process::id()));
-    std::fs::write(&file, "\u{feff}a-token-from-a-file\r\n").unwrap();
-    let mut command = binary();
-    command.env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", &file);
-    let service = Service::spawn(command);
-    std::fs::remove_file(&file).unwrap();
-    let issued = Ask::post("/admin/sessions")
-        .header("authorization", "Bearer a-token-from-a-file")
-        .json("{\"user\":\"42\"}")
-        .send(service.admin);
-    assert_eq!(issued.status, 201, "{issued:?}");
 }
 
 #[test]
@@ -313,17 +266,14 @@ fn help_lists_every_setting_with_its_variable() {
 
 #[test]
 fn a_value_that_begins_with_a_hyphen_is_judged_like_any_other() {
-    let said = refusal(
-        &[
-            "--session-ttl",
-            "-1s",
-            "--max-sessions",
-            "-1",
-            "--listen",
-            "x",
-        ],
-        2,
-    );
+    let said = refusal(&[
+        "--session-ttl",
+        "-1s",
+        "--max-sessions",
+        "-1",
+        "--listen",
+        "x",
+    ]);
     assert_eq!(said.len(), 3, "{said:?}");
 }
 
@@ -348,15 +298,8 @@ fn the_healthcheck_judges_no_other_setting() {
 
 #[test]
 fn the_webs_apps_own_variable_is_named_when_its_password_is_weak() {
-    let output = binary()
-        .env("NUXT_SESSION_PASSWORD", "short")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.code() == Some(2) && said.contains("NUXT_SESSION_PASSWORD"),
-        "{said}"
-    );
+    let said = refused(binary().env("NUXT_SESSION_PASSWORD", "short"));
+    assert!(said[0].contains("NUXT_SESSION_PASSWORD"), "{said:?}");
 }
 
 #[test]
@@ -401,12 +344,10 @@ fn a_text_that_can_be_no_setting_is_one_line_whichever_setting_it_is_of() {
                 continue;
             }
             let expected = [format!("{name}{problem}")];
-            let mut by_flag = binary();
-            by_flag.arg(bytes(&[format!("--{flag}=").as_bytes(), value].concat()));
-            assert_eq!(refused(by_flag, 2), expected);
-            let mut by_variable = binary();
-            by_variable.env(&variable, bytes(value));
-            assert_eq!(refused(by_variable, 2), expected);
+            let by_flag = bytes(&[format!("--{flag}=").as_bytes(), value].concat());
+            assert_eq!(refused(binary().arg(by_flag)), expected);
+            let by_variable = bytes(value);
+            assert_eq!(refused(binary().env(&variable, by_variable)), expected);
         }
     }
 }
@@ -434,13 +375,13 @@ fn what_would_upset_a_terminal_is_escaped_and_a_fault_stays_one_line() {
         ("--store", "redis://a\nb:x"),
         ("--admin-token-file", "/no\n/such/file"),
     ] {
-        let said = refusal(&[flag, value], 2);
+        let said = refusal(&[flag, value]);
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].starts_with(&format!("neptun-auth: {flag} ")));
         let is_odd = |c: char| c.is_control() || "\u{202e}\u{2028}".contains(c);
         assert!(!said[0].contains(is_odd), "{said:?}");
     }
-    let said = refusal(&["--no-such\n-flag\u{1b}"], 2);
+    let said = refusal(&["--no-such\n-flag\u{1b}"]);
     assert!(
         said.len() == 1 && said[0].contains(r"--no-such\n-flag\u{1b}: "),
         "{said:?}"
@@ -492,7 +433,7 @@ fn a_misused_command_line_is_one_line_that_says_what_was_meant() {
         ),
     ];
     for (args, said) in cases {
-        assert_eq!(refusal(args, 2), [format!("neptun-auth: {said}")]);
+        assert_eq!(refusal(args), [format!("neptun-auth: {said}")]);
     }
 }
 
@@ -527,10 +468,9 @@ fn a_variable_that_is_no_setting_is_warned_of_unless_kubernetes_made_it() {
         command.env(name, value);
     }
     let (_, log) = Service::spawn(command).stop();
-    let messages = log.iter().map(|line| message_of(line));
-    let warnings: Vec<String> = messages
-        .filter(|said| said.contains("no setting"))
-        .collect();
+    let told = parsed(&lines_with(&log, &["no setting"]));
+    let warnings = told.iter().map(|line| line["message"].as_str().unwrap());
+    let warnings: Vec<&str> = warnings.collect();
     let expected = [
         ("NEPTUN_AUTH_ALOWED_ORIGINS", "NEPTUN_AUTH_ALLOWED_ORIGINS"),
         ("NEPTUN_AUTH_LISTEN_PORT", "NEPTUN_AUTH_LISTEN"),
@@ -546,11 +486,6 @@ fn a_variable_that_is_no_setting_is_warned_of_unless_kubernetes_made_it() {
     assert_eq!(warnings, expected);
 }
 
-fn message_of(line: &str) -> String {
-    let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    line["message"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn a_token_that_is_given_by_value_and_by_file_in_the_same_way_is_a_fault() {
     let expected = "neptun-auth: --admin-token (NEPTUN_AUTH_ADMIN_TOKEN): given twice, by value \
@@ -562,23 +497,23 @@ fn a_token_that_is_given_by_value_and_by_file_in_the_same_way_is_a_fault() {
         "--admin-token-file=/dev/null",
         open,
     ];
-    assert_eq!(refusal(&by_flags, 2), [expected]);
+    assert_eq!(refusal(&by_flags), [expected]);
     let mut by_variables = binary();
     by_variables.env("NEPTUN_AUTH_ADMIN_TOKEN", ADMIN_TOKEN);
     by_variables.env("NEPTUN_AUTH_ADMIN_TOKEN_FILE", "/dev/null");
-    assert_eq!(refused(by_variables, 2), [expected]);
+    assert_eq!(refused(&mut by_variables), [expected]);
 }
 
 #[test]
 fn one_cause_is_one_line() {
     let file = "--admin-token-file=/does/not/exist";
     for open in ["--admin-listen=0.0.0.0:0", "--admin-listen=[::]:0"] {
-        let said = refusal(&[open, file], 2);
+        let said = refusal(&[open, file]);
         assert!(
             said.len() == 1 && said[0].contains("--admin-token-file "),
             "{said:?}"
         );
-        let said = refusal(&[open, "--admin-token=short"], 2);
+        let said = refusal(&[open, "--admin-token=short"]);
         assert!(
             said.len() == 1 && said[0].contains("--admin-token "),
             "{said:?}"
@@ -615,8 +550,8 @@ fn a_path_for_a_store_is_told_how_files_are_written() {
     for path in ["/tmp/x", "./x", "../x/y"] {
         let expected =
             format!("neptun-auth: --store (NEPTUN_AUTH_STORE): for a file write file:{path}");
-        assert_eq!(refusal(&["--store", path], 2), [expected]);
+        assert_eq!(refusal(&["--store", path]), [expected]);
     }
-    let said = refusal(&["--store=//user:hunter2@redis/0"], 2);
+    let said = refusal(&["--store=//user:hunter2@redis/0"]);
     assert!(!said[0].contains("hunter2"), "{said:?}");
 }

@@ -1,7 +1,5 @@
 //! The tokens of `/admin`: several of them, and those that only read.
 
-use std::fs;
-
 use crate::support::service::{binary, run_to_end};
 use crate::support::{Answer, Ask, Scratch, Service, assert_envelope};
 
@@ -11,9 +9,7 @@ const READER: &str = "the-token-of-a-dashboard";
 
 /// A file of tokens, and its path.
 fn file(scratch: &Scratch, name: &str, text: &str) -> String {
-    let path = scratch.join(name);
-    fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
+    scratch.write(name, text)
 }
 
 fn service(args: &[&str]) -> Service {

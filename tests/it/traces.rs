@@ -15,8 +15,7 @@ fn line_of_a_logout(headers: &[(&str, &str)]) -> Value {
     let with = |ask: Ask, (name, value): &(&str, &str)| ask.header(name, value);
     let answer = headers.iter().fold(ask, with).send(service.public);
     assert_eq!(answer.body, "true");
-    let line = service.wait_for_line("session ended");
-    serde_json::from_str(&line).unwrap()
+    service.wait_for("session ended")
 }
 
 #[test]

@@ -7,6 +7,7 @@ use neptun_auth::store::file::OpenError;
 use super::disk::Disk;
 use super::service::{refusal, start_at};
 use super::{AT, Scratch, config, id, is_live, open, session};
+use crate::support::lines_with;
 
 const PAGE: usize = 4096;
 
@@ -80,7 +81,7 @@ fn a_logout_lost_with_the_newest_write_is_refused_and_after_a_power_cut_at_least
     service.signal("KILL");
     drop(service);
     let warning = "the journal's last write was incomplete and is dropped";
-    let has_warning = |log: &[String]| log.iter().any(|line| line.contains(warning));
+    let has_warning = |log: &[String]| !lines_with(log, &[warning]).is_empty();
 
     let intact = start_at(&path);
     assert!(!intact.is_live(&token));

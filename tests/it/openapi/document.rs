@@ -7,9 +7,9 @@ use std::process::Command;
 use neptun_auth::http::ROUTES;
 use serde_json::Value;
 
-use super::{document_of, scratch, service};
+use super::{document_of, service};
 use crate::support::service::binary;
-use crate::support::{Ask, Service, python};
+use crate::support::{Ask, Scratch, Service, python, run};
 
 /// Path, method, operation.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
@@ -40,12 +40,11 @@ fn responses<'a>(document: &'a Value, operation: &'a Value) -> Vec<(&'a str, &'a
 fn a_validator_finds_it_valid_openapi_3_1() {
     let document = document_of(&service());
     assert_eq!(document["openapi"], "3.1.0");
-    let file = scratch("openapi.json");
-    std::fs::write(&file, document.to_string()).unwrap();
+    let scratch = Scratch::new("openapi");
+    let file = scratch.write("openapi.json", document.to_string());
     let mut judge = Command::new(python());
     judge.args(["-m", "openapi_spec_validator", "--schema", "3.1"]);
-    let output = judge.arg(file).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    run(judge.arg(file));
 }
 
 #[test]
@@ -136,18 +135,13 @@ fn every_body_has_examples_and_every_error_is_an_envelope() {
 fn the_examples_obey_their_schemas_and_the_request_of_the_example_is_granted() {
     let service = service();
     let document = document_of(&service);
-    let file = scratch("examples.json");
-    std::fs::write(&file, document.to_string()).unwrap();
+    let scratch = Scratch::new("openapi");
+    let file = scratch.write("openapi.json", document.to_string());
     let judge = format!(
         "{}/tests/it/openapi/examples.py",
         env!("CARGO_MANIFEST_DIR")
     );
-    let output = Command::new(python())
-        .arg(judge)
-        .arg(file)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    run(Command::new(python()).arg(judge).arg(file));
     let issue = &document["paths"]["/admin/sessions"]["post"]["requestBody"];
     service.issue_as(&issue["content"]["application/json"]["example"]);
 }

@@ -4,34 +4,20 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{document_of, scratch, service};
-use crate::support::Ask;
+use super::{document_of, service};
+use crate::support::{Ask, Scratch, browser, tool};
 
 #[test]
 fn a_browser_shows_every_route_and_asks_nobody_else() {
     let service = service();
     let document = document_of(&service);
-    let net_log = scratch("docs-net-log.json");
-    let profile = scratch("docs-profile");
-    let _ = std::fs::remove_dir_all(&profile);
+    let scratch = Scratch::new("docs");
+    let (net_log, profile) = (scratch.join("net-log.json"), scratch.join("profile"));
     let output = Command::new("timeout")
-        .args([
-            "60",
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-        ])
-        .args([
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-        ])
-        .args([
-            "--disable-component-update",
-            "--disable-sync",
-            "--enable-logging=stderr",
-        ])
+        .arg("60")
+        .arg(tool("chromium"))
+        .args(browser::FLAGS.split(' '))
+        .arg("--enable-logging=stderr")
         .args(["--virtual-time-budget=10000", "--dump-dom"])
         .arg(format!("--log-net-log={}", net_log.display()))
         .arg(format!("--user-data-dir={}", profile.display()))

@@ -4,18 +4,18 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::support::{ADMIN_TOKEN, Service, python};
+use crate::support::{ADMIN_TOKEN, Scratch, Service, python, run};
 
 /// Enough for every rule of the schemas to be met and broken; a run is some 15 s.
 const EXAMPLES: &str = "40";
 
 fn drive(service: &Service, listener: SocketAddr, paths: [&str; 2]) {
     let schemathesis = python().with_file_name("schemathesis");
-    let folder = super::scratch(&format!("schemathesis-{}", listener.port()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Scratch::new("schemathesis");
     let root = env!("CARGO_MANIFEST_DIR");
     let config = format!("{root}/tests/it/openapi/schemathesis.toml");
-    let output = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command
         .args(["120"])
         .arg(schemathesis)
         .args(["--config-file", &config])
@@ -29,13 +29,8 @@ fn drive(service: &Service, listener: SocketAddr, paths: [&str; 2]) {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("ADMIN", format!("http://{}", service.admin))
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
-        .current_dir(&folder)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complaint}");
-    println!("{said}");
+        .current_dir(&*folder);
+    println!("{}", run(&mut command));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::mint::seal;
 use super::{PASSWORD, now_ms, payload, seal_of, sealed};
-use crate::support::service::binary;
+use crate::support::service::{binary, refusal};
 use crate::support::start::on_every_store;
 use crate::support::{Answer, Ask, Scratch, Service, Start, assert_envelope, at_once};
 
@@ -285,11 +285,9 @@ fn a_weak_password_refuses_to_start_and_is_not_printed() {
         ["--sealed-password", "too-short-a-password"],
         ["--sealed-password-file", "/dev/null"],
     ] {
-        let output = binary().args(args).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(!said.contains("too-short-a-password"));
+        let said = refusal(&args);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(!said[0].contains("too-short-a-password"));
     }
 }
 

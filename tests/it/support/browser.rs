@@ -12,6 +12,11 @@ use super::{Connection, Process, Scratch, tool};
 /// A browser takes its time to start on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Quiet, and without what containers do not allow.
+pub const FLAGS: &str = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+                         --disable-background-networking --disable-component-update \
+                         --disable-sync --disable-dev-shm-usage";
+
 /// A fresh, headless browser; ended with the test.
 pub struct Browser {
     _driver: Process,
@@ -36,12 +41,8 @@ impl Browser {
             pid: None,
             profile: Scratch::new("chromium"),
         };
-        // Quiet, and without what containers do not allow.
-        let flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
-                     --disable-background-networking --disable-component-update --disable-sync \
-                     --disable-dev-shm-usage";
         let profile = format!("--user-data-dir={}", browser.profile.display());
-        let args: Vec<&str> = flags.split(' ').chain([&*profile]).collect();
+        let args: Vec<&str> = FLAGS.split(' ').chain([&*profile]).collect();
         // Cookies of other sites, which this Chromium blocks unless told not to.
         let prefs = json!({ "profile.cookie_controls_mode": 0 });
         let options = json!({ "binary": tool("chromium"), "args": args, "prefs": prefs });

@@ -39,9 +39,22 @@ pub fn binary_with_token() -> Command {
     command
 }
 
-/// Runs the binary to its end; for starts that must fail.
+/// Runs the binary to its end.
 pub fn run_to_end(args: &[&str]) -> Output {
     binary().args(args).output().unwrap()
+}
+
+/// Starts with `args`, which must be refused; what it said, a line each.
+pub fn refusal(args: &[&str]) -> Vec<String> {
+    refused(binary().args(args))
+}
+
+/// The same from a prepared command.
+pub fn refused(command: &mut Command) -> Vec<String> {
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    said.lines().map(str::to_owned).collect()
 }
 
 /// Has `command` listen on ports that the system chooses.

@@ -13,9 +13,8 @@ use neptun_auth::session::{Clock as _, Moment, Session, SessionStore as _, Syste
 use neptun_auth::store::FileStore;
 
 use super::{Scratch, config, id, user};
-use crate::support::Service;
 use crate::support::crowd::SEALS;
-use crate::support::service::run_to_end;
+use crate::support::{Service, service};
 
 fn store_at(path: &Path) -> String {
     format!("file:{}", path.display())
@@ -27,11 +26,9 @@ pub(super) fn start_at(path: &Path) -> Service {
 
 /// Starts a service that must not start; the one line it says.
 pub(super) fn refusal(path: &Path) -> String {
-    let ended = run_to_end(&["--store", &store_at(path)]);
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(2), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    said
+    let said = service::refusal(&["--store", &store_at(path)]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    said.concat()
 }
 
 #[test]
