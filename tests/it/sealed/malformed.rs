@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::mint::{Salts, base64url, seal, seal_bytes, sign};
+use super::mint::{Salts, base64url, seal_bytes, sign};
 use super::{PASSWORD, now_ms, seal_of, sealed};
 use crate::support::{Ask, Service};
 

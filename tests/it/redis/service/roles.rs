@@ -164,8 +164,6 @@ fn without_a_majority_of_sentinels_nobody_starts_and_nobody_who_is_connected_sto
     let mut watched = Watched::start(1, 3);
     let mut standing = ready_service_on(&watched.url(), &[]);
     let live = standing.token_of("live");
-    let warnings = |service: &mut Service| lines_with(service.logged(), &["\"WARN\""]).len();
-    let warned = warnings(&mut standing);
     watched.sentinels[1].kill();
     watched.sentinels[2].kill();
     watched.until_without_quorum(0);
@@ -184,12 +182,10 @@ fn without_a_majority_of_sentinels_nobody_starts_and_nobody_who_is_connected_sto
         assert_eq!(logout(&standing, &token).body, "true");
         assert_eq!(check(&standing, &token).status, 401);
     }
-    assert_eq!(
-        warnings(&mut standing) - warned,
-        1,
-        "{:#?}",
-        standing.logged()
-    );
+    let mut warned = lines_with(standing.logged(), &["\"WARN\""]);
+    // Which is said of the server, whoever watches it.
+    warned.retain(|line| !line.contains("an acknowledged logout can come back"));
+    assert_eq!(warned.len(), 1, "{warned:#?}");
 
     watched.sentinels[1].start_again();
     wait_within(FOLLOWED, "ready", || status_of(&fresh, "/readyz") == 200);
