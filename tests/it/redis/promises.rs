@@ -3,39 +3,9 @@
 use neptun_auth::session::SessionStore as _;
 use neptun_auth::store::{RedisConfig, RedisStore};
 
-use super::server::{Brand, DURABLE, Server};
+use super::server::{Brand, Server};
 use super::tls::tls_server;
-use super::{class_of, config, connected, kept, until_failing_fast, until_ready};
-
-async fn readiness_of_one_that_must_be_durable(arguments: &[&str]) -> &'static str {
-    let server = Server::start(Brand::Redis, arguments);
-    // Once one that asks for nothing is ready, the other has had its time too.
-    let easy = connected(&server).await;
-    let store = RedisStore::open(RedisConfig {
-        require_durable: true,
-        ..config(&server.url())
-    });
-    let ready = store.ready().await;
-    kept(&easy, "anna").await;
-    // Not ready is all it is.
-    kept(&store, "anna").await;
-    ready.map_or_else(|error| error.class(), |()| "ready")
-}
-
-#[tokio::test]
-async fn only_a_durable_server_makes_one_ready_that_must_be_durable() {
-    let everysec = ["--appendonly", "yes", "--appendfsync", "everysec"];
-    let evicting = [
-        &DURABLE[..],
-        &["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"],
-    ]
-    .concat();
-    let ready = readiness_of_one_that_must_be_durable;
-    assert_eq!(ready(&DURABLE).await, "ready");
-    assert_eq!(ready(&[]).await, "durability");
-    assert_eq!(ready(&everysec).await, "durability");
-    assert_eq!(ready(&evicting).await, "durability");
-}
+use super::{class_of, config, kept, until_failing_fast, until_ready};
 
 #[tokio::test]
 async fn a_user_of_the_server_who_may_see_nothing_of_it_is_served() {

@@ -43,8 +43,16 @@ fn one_that_must_be_durable_serves_on_a_weak_server_but_is_not_ready() {
     assert_eq!(service.logout(&token).body, "true");
     // The promise is read when connecting.
     server.ask("CONFIG SET appendfsync always").unwrap();
-    server.ask("CLIENT KILL TYPE normal").unwrap();
+    let reconnect = || server.ask("CLIENT KILL TYPE normal").unwrap();
+    reconnect();
     service.until_ready();
+    server.ask("CONFIG SET maxmemory 100mb").unwrap();
+    server
+        .ask("CONFIG SET maxmemory-policy volatile-lru")
+        .unwrap();
+    reconnect();
+    let line = service.wait_for_line(TOO_LITTLE);
+    assert!(line.contains("evicted"), "{line}");
 }
 
 #[test]
