@@ -251,10 +251,11 @@ fn every_setting_that_is_named_exists() {
 }
 
 #[test]
-fn every_error_class_of_the_metrics_is_listed() {
+fn every_error_class_and_every_reason_of_the_metrics_is_listed() {
     let service = Service::start();
     let metrics = Ask::get("/metrics").send(service.admin).body;
-    let labels = metrics.split("class=\"").skip(1);
+    let labels = ["class=\"", "reason=\""].map(|label| metrics.split(label).skip(1));
+    let labels = labels.into_iter().flatten();
     let classes: HashSet<&str> = labels
         .map(|label| label.split('"').next().unwrap())
         .collect();
