@@ -38,8 +38,9 @@ impl Audit {
     /// A session was ended.
     pub(super) fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
         let user = user.map(User::as_str).unwrap_or_default();
-        let reason = why.word();
-        tracing::info!(%session, user, reason, "session ended");
+        // As texts, which the log takes as they are: this is the line that is written most.
+        let (session, reason) = (session.hex(), why.word());
+        tracing::info!(session = session.as_str(), user, reason, "session ended");
         self.0.ended(why);
     }
 

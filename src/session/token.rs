@@ -110,14 +110,32 @@ impl SessionId {
 
     /// As it is written.
     #[must_use]
-    pub fn to_hex(&self) -> String {
-        base16ct::lower::encode_string(&self.0)
+    pub fn hex(&self) -> Hex {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // It is public, so looking its digits up in a table gives nothing away.
+        let pairs = self.0.map(|byte| {
+            let (high, low) = (byte >> 4, byte & 15);
+            [DIGITS[usize::from(high)], DIGITS[usize::from(low)]]
+        });
+        Hex(pairs)
     }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_hex())
+        f.write_str(self.hex().as_str())
+    }
+}
+
+/// A session's id in hex digits.
+pub struct Hex([[u8; 2]; 32]);
+
+impl Hex {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Hex digits are ASCII.
+        std::str::from_utf8(self.0.as_flattened()).unwrap_or_default()
     }
 }
 

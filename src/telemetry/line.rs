@@ -1,8 +1,9 @@
 //! How an event becomes a line. By hand, since every ended session leaves one: `benches/README.md`
 //! says what that is worth.
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -14,6 +15,17 @@ use super::sink::Sink;
 
 /// Room for an audit line.
 const USUAL_BYTES: usize = 512;
+
+/// The most memory that a thread keeps for its next line, in bytes.
+const KEPT_BYTES: usize = 4096;
+
+thread_local! {
+    /// The memory of this thread's last line.
+    static LAST: Cell<String> = const { Cell::new(String::new()) };
+
+    /// The second of this thread's last line, since 1970, and how its beginning is written.
+    static SECOND: Cell<(u64, [u8; 24])> = const { Cell::new((0, *b"1970-01-01T00:00:00.000Z")) };
+}
 
 /// Whom lines are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +47,11 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut line = Line::begin(self.shape, *metadata.level(), metadata.target());
         event.record(&mut line);
         (self.describe_request)(&mut |name, value| line.add_text(name, value));
-        self.sink.add(line.end().as_bytes());
+        let text = line.end();
+        self.sink.add(text.as_bytes());
+        if text.capacity() <= KEPT_BYTES {
+            LAST.set(text);
+        }
     }
 }
 
@@ -57,21 +73,26 @@ struct Line {
 
 impl Line {
     fn begin(shape: Shape, level: Level, target: &str) -> Self {
-        let text = String::with_capacity(USUAL_BYTES);
+        let mut text = LAST.take();
+        text.clear();
+        text.reserve(USUAL_BYTES);
+        text.push_str(match shape {
+            Shape::Json => "{\"timestamp\":\"",
+            Shape::Human { has_colors: false } => "",
+            Shape::Human { has_colors: true } => "\x1b[2m",
+        });
+        push_time(&mut text, SystemTime::now());
         let mut line = Self { shape, text };
-        let now = humantime::format_rfc3339_millis(SystemTime::now());
         match shape {
             Shape::Json => {
-                line.push(format_args!("{{\"timestamp\":\"{now}\""));
+                line.text.push('"');
                 line.add_text("level", level.as_str());
                 line.add_text("target", target);
             }
-            Shape::Human { has_colors: false } => line.push(format_args!("{now} {level:>5}")),
+            Shape::Human { has_colors: false } => line.push(format_args!(" {level:>5}")),
             Shape::Human { has_colors: true } => {
                 let color = color_of(level);
-                line.push(format_args!(
-                    "\x1b[2m{now}\x1b[0m \x1b[{color}m{level:>5}\x1b[0m"
-                ));
+                line.push(format_args!("\x1b[0m \x1b[{color}m{level:>5}\x1b[0m"));
             }
         }
         line
@@ -89,7 +110,7 @@ impl Line {
     /// The macros of `tracing` put the message before all other fields.
     fn add_message(&mut self, message: fmt::Arguments<'_>) {
         match self.shape {
-            Shape::Json => self.add_text("message", &message.to_string()),
+            Shape::Json => self.add_shown("message", message),
             Shape::Human { has_colors } => {
                 self.text.push(' ');
                 // A message may quote a server, which must not make up lines or colours.
@@ -119,6 +140,24 @@ impl Line {
         }
     }
 
+    /// The same of what has yet to become a text.
+    fn add_shown(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        if self.shape != Shape::Json {
+            return self.add_text(name, &value.to_string());
+        }
+        let before = self.text.len();
+        self.push_name(name);
+        self.text.push('"');
+        let start = self.text.len();
+        // Writing to a string does not fail.
+        let _ = Escaping(&mut self.text).write_fmt(value);
+        if self.text.len() == start {
+            self.text.truncate(before);
+        } else {
+            self.text.push('"');
+        }
+    }
+
     fn add_plain(&mut self, name: &str, value: impl fmt::Display) {
         self.push_name(name);
         self.push(format_args!("{value}"));
@@ -144,7 +183,7 @@ impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => self.add_message(format_args!("{value:?}")),
-            name => self.add_text(name, &format!("{value:?}")),
+            name => self.add_shown(name, format_args!("{value:?}")),
         }
     }
 
@@ -177,17 +216,57 @@ const fn color_of(level: Level) -> &'static str {
     }
 }
 
+/// Appends a time as RFC 3339 has it, to the millisecond. Lines come many in a second, so what is
+/// the same in all of them is kept.
+fn push_time(line: &mut String, time: SystemTime) {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (mut second, mut text) = SECOND.get();
+    if second != since_epoch.as_secs() {
+        second = since_epoch.as_secs();
+        let mut written = String::new();
+        let begun = UNIX_EPOCH + Duration::from_secs(second);
+        // It fails for years after 9999, of which there is nothing to show.
+        let _ = write!(written, "{}", humantime::format_rfc3339_millis(begun));
+        text = written.as_bytes().first_chunk().copied().unwrap_or(text);
+        SECOND.set((second, text));
+    }
+    let millis = since_epoch.subsec_millis();
+    text[20..23].copy_from_slice(&[millis / 100, millis / 10, millis].map(digit));
+    line.push_str(std::str::from_utf8(&text).unwrap_or_default());
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "less than ten")]
+const fn digit(number: u32) -> u8 {
+    b'0' + (number % 10) as u8
+}
+
 /// Appends `text` as a JSON string.
 fn push_quoted(line: &mut String, text: &str) {
+    line.push('"');
+    push_escaped(line, text);
+    line.push('"');
+}
+
+fn push_escaped(line: &mut String, text: &str) {
     let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
     // Each byte is looked at, so that several can be at a time.
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        line.push('"');
         line.push_str(text);
-        line.push('"');
     } else {
         // A string always has a JSON form.
-        line.push_str(&serde_json::to_string(text).unwrap_or_default());
+        let quoted = serde_json::to_string(text).unwrap_or_default();
+        let inside = 1..quoted.len().saturating_sub(1);
+        line.push_str(quoted.get(inside).unwrap_or_default());
+    }
+}
+
+/// What is written to it is appended to a JSON string.
+struct Escaping<'a>(&'a mut String);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_escaped(self.0, text);
+        Ok(())
     }
 }
 
@@ -196,17 +275,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn times_are_written_as_humantime_does() {
+        for millis in [
+            0,
+            1,
+            999,
+            1_000,
+            1_764_194_347_174,
+            1_764_194_347_999,
+            59_999,
+        ] {
+            let time = UNIX_EPOCH + Duration::from_millis(millis);
+            let mut written = String::new();
+            push_time(&mut written, time);
+            let expected = humantime::format_rfc3339_millis(time).to_string();
+            assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
     fn a_text_is_quoted_as_json_has_it() {
         for text in [
             "",
             "plain",
-            "a \"b\" \\ c",
+            "a \"b\" \\ \"c\"",
             "line\nbreak",
             "\u{e4}\u{1f600}\u{7f}\0",
         ] {
             let mut quoted = String::new();
             push_quoted(&mut quoted, text);
             assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+            let mut line = Line::begin(Shape::Json, Level::INFO, "");
+            line.add_shown("shown", format_args!("{text}{text}"));
+            let line: serde_json::Value = serde_json::from_str(&line.end()).unwrap();
+            let shown = line.get("shown").map(|shown| shown.as_str().unwrap());
+            assert_eq!(shown.unwrap_or_default(), text.repeat(2));
         }
     }
 }
