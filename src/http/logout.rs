@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
+use futures_util::future::Either;
 use serde::Serialize;
 
 use super::context::{done, logged_to_the_end};
@@ -14,7 +15,7 @@ use super::error::{ApiError, Operation};
 use super::json::json;
 use super::middleware::Presented;
 use crate::metrics::{LogoutOutcome, Metrics};
-use crate::session::SessionManager;
+use crate::session::{SessionManager, StoreError};
 
 /// An answer that makes the client forget its cookie.
 fn cleared(cookie: &SessionCookie, body: &impl Serialize) -> Response {
@@ -54,9 +55,8 @@ async fn end(
     metrics: Arc<Metrics>,
     presented: Option<Presented>,
 ) -> Result<bool, ApiError> {
-    let work = async move {
-        let tokens = presented.map(Presented::into_tokens).unwrap_or_default();
-        let ended = sessions.revoke(tokens).await;
+    let tokens = presented.map(Presented::into_tokens).unwrap_or_default();
+    let counted = move |ended: Result<bool, StoreError>| {
         let ended = ended.map_err(ApiError::store(Operation::Logout))?;
         metrics.logout(if ended {
             LogoutOutcome::Cleared
@@ -65,5 +65,9 @@ async fn end(
         });
         Ok(ended)
     };
-    logged_to_the_end(work, done).await
+    match sessions.revoke(tokens) {
+        // Nothing to be abandoned.
+        Either::Left(ended) => counted(ended.into_inner()),
+        Either::Right(ended) => logged_to_the_end(async move { counted(ended.await) }, done).await,
+    }
 }

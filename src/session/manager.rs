@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, Ready, ready};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -247,8 +248,11 @@ impl SessionManager {
         at: Moment,
         deadline: &Deadline,
     ) -> Result<Option<Session>, StoreError> {
-        let found = in_time(deadline.hold(self.store.find(id, at)).await)?;
-        let Some(session) = found else {
+        let found = match self.store.find_at_once(id, at) {
+            Some(found) => found,
+            None => in_time(deadline.hold(self.store.find(id, at)).await),
+        };
+        let Some(session) = found? else {
             return Ok(None);
         };
         if !at.touch_is_due(&session) {
@@ -271,18 +275,37 @@ impl SessionManager {
         }
     }
 
-    /// Ends the sessions of all `tokens`; says whether any was live. Every one is tried even if
+    /// Ends the sessions of all `tokens`; says whether any was live: at once if nothing has to be
+    /// waited for, as with a single token and a store in memory. Every one is tried even if
     /// another fails or time runs out, and one that cannot be confirmed makes the whole an error.
-    pub async fn revoke<T>(self: &Arc<Self>, tokens: T) -> Result<bool, StoreError>
+    pub fn revoke<T>(
+        self: &Arc<Self>,
+        tokens: T,
+    ) -> AtOnceOr<impl Future<Output = Result<bool, StoreError>> + use<T>>
     where
         T: AsRef<[SessionToken]> + Send + 'static,
     {
         let at = self.moment();
         match tokens.as_ref() {
-            [] => return Ok(false),
-            [only] => return self.end(self.credential(only, at), at).await,
+            [] => return Either::Left(ready(Ok(false))),
+            [only] => {
+                return match self.end(self.credential(only, at), at) {
+                    Either::Left(ended) => Either::Left(ended),
+                    Either::Right(later) => Either::Right(Either::Left(later)),
+                };
+            }
             _ => {}
         }
+        let sessions = Arc::clone(self);
+        Either::Right(Either::Right(async move {
+            sessions.revoke_all(tokens, at).await
+        }))
+    }
+
+    async fn revoke_all<T>(self: &Arc<Self>, tokens: T, at: Moment) -> Result<bool, StoreError>
+    where
+        T: AsRef<[SessionToken]> + Send + 'static,
+    {
         let permit = Arc::clone(&self.unfinished_logouts).try_acquire_owned();
         let permit = permit.map_err(|_| StoreError::overloaded())?;
         let sessions = Arc::clone(self);
@@ -310,14 +333,32 @@ impl SessionManager {
         outcome
     }
 
-    async fn end(self: &Arc<Self>, credential: Credential, at: Moment) -> Result<bool, StoreError> {
-        match credential {
-            Credential::Issued(id) => self.end_issued(id, at, EndReason::Logout).await,
-            Credential::Sealed(sealed) => self.end_sealed(sealed, at, true).await,
-            // It ends nothing that was live, and must not begin.
-            Credential::NotYetValid(sealed) => self.end_sealed(sealed, at, false).await,
-            Credential::Rejected | Credential::Unrecognized => Ok(false),
+    fn end(
+        self: &Arc<Self>,
+        credential: Credential,
+        at: Moment,
+    ) -> AtOnceOr<impl Future<Output = Result<bool, StoreError>> + use<>> {
+        let at_once = match &credential {
+            Credential::Issued(id) => {
+                let outcome = self.store.delete_at_once(id, at);
+                outcome.map(|outcome| self.told_of(id, outcome, EndReason::Logout))
+            }
+            Credential::Sealed(_) | Credential::NotYetValid(_) => None,
+            Credential::Rejected | Credential::Unrecognized => Some(Ok(false)),
+        };
+        if let Some(ended) = at_once {
+            return Either::Left(ready(ended));
         }
+        let sessions = Arc::clone(self);
+        Either::Right(async move {
+            match credential {
+                Credential::Issued(id) => sessions.end_issued(id, at, EndReason::Logout).await,
+                Credential::Sealed(sealed) => sessions.end_sealed(sealed, at, true).await,
+                // It ends nothing that was live, and must not begin.
+                Credential::NotYetValid(sealed) => sessions.end_sealed(sealed, at, false).await,
+                Credential::Rejected | Credential::Unrecognized => Ok(false),
+            }
+        })
     }
 
     /// What the presented values are, in their order, equal ones once. Unrecognized ones are left
@@ -354,16 +395,26 @@ impl SessionManager {
         let sessions = Arc::clone(self);
         let call = async move {
             let outcome = sessions.store.delete(&id, at).await;
-            let ended = match &outcome {
-                Ok(ended) => ended.as_ref(),
-                Err(error) => error.ended().sessions.first(),
-            };
-            if let Some(session) = ended {
-                sessions.audit.ended(&id, Some(&session.user), why);
-            }
-            Ok(outcome?.is_some())
+            sessions.told_of(&id, outcome, why)
         };
         in_time(within(self.timeouts.call, pin!(to_the_end(call, told))).await)
+    }
+
+    /// Tells of the session that was ended, if one was; says whether one was.
+    fn told_of(
+        &self,
+        id: &SessionId,
+        outcome: Result<Option<Session>, StoreError>,
+        why: EndReason,
+    ) -> Result<bool, StoreError> {
+        let ended = match &outcome {
+            Ok(ended) => ended.as_ref(),
+            Err(error) => error.ended().sessions.first(),
+        };
+        if let Some(session) = ended {
+            self.audit.ended(id, Some(&session.user), why);
+        }
+        Ok(outcome?.is_some())
     }
 
     async fn end_sealed(
@@ -459,6 +510,9 @@ impl SessionManager {
         }
     }
 }
+
+/// What is known at once, or what comes of waiting for it.
+type AtOnceOr<F> = Either<Ready<<F as Future>::Output>, F>;
 
 /// For a call that has told by itself what it ended.
 async fn told<T>(_outcome: T) {}

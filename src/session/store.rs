@@ -45,6 +45,16 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The live session of this id. Writes nothing.
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError>;
 
+    /// What [`find`](Self::find) answers, from a store that never has to wait for it: waiting costs
+    /// more than a look into memory. `None` from one that may have to.
+    fn find_at_once(
+        &self,
+        _id: &SessionId,
+        _at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        None
+    }
+
     /// Moves the session's `last_seen_at` forward to now, if it is live; says whether it was. It
     /// never brings a session back, nor moves `last_seen_at` backward.
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError>;
@@ -52,6 +62,16 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Removes the session and hands it to exactly one caller, however many ask at once. One
     /// that was over already is handed to nobody.
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError>;
+
+    /// Does what [`delete`](Self::delete) does, in a store that never has to wait for it; `None`
+    /// from one that may have to, which has done nothing.
+    fn delete_at_once(
+        &self,
+        _id: &SessionId,
+        _at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        None
+    }
 
     /// The user's live sessions, oldest first: the [`SessionList::MOST`] that expire last, and
     /// whether there are more.

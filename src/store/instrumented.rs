@@ -66,6 +66,17 @@ impl<S> Instrumented<S> {
         call.await
     }
 
+    fn measured_at_once<T>(
+        &self,
+        operation: StoreOperation,
+        call: impl FnOnce() -> Option<Result<T, StoreError>>,
+    ) -> Option<Result<T, StoreError>> {
+        let begun = Instant::now();
+        let outcome = call()?;
+        self.count(operation, &outcome, begun);
+        Some(outcome)
+    }
+
     fn count<T>(&self, operation: StoreOperation, outcome: &Result<T, StoreError>, begun: Instant) {
         let failure = outcome.as_ref().err().map(StoreError::class);
         self.metrics.store_call(operation, failure, begun.elapsed());
@@ -86,6 +97,15 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
         self.measured(StoreOperation::Find, call).await
     }
 
+    fn find_at_once(
+        &self,
+        id: &SessionId,
+        at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        let call = || self.inner.find_at_once(id, at);
+        self.measured_at_once(StoreOperation::Find, call)
+    }
+
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
         let call = self.inner.touch(id, at);
         self.measured(StoreOperation::Touch, call).await
@@ -94,6 +114,15 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
         let call = self.inner.delete(id, at);
         self.awaited(StoreOperation::Delete, call).await
+    }
+
+    fn delete_at_once(
+        &self,
+        id: &SessionId,
+        at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        let call = || self.inner.delete_at_once(id, at);
+        self.measured_at_once(StoreOperation::Delete, call)
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {

@@ -207,6 +207,19 @@ impl MemoryStore {
         self.table(handle).lock().get(handle, is_it)
     }
 
+    /// A copy of the live session of this id.
+    fn live(&self, id: &SessionId, at: Moment) -> Option<Session> {
+        let found = self.look(handle_of(id), |session| session.id == *id);
+        found.filter(|session| at.is_live(session))
+    }
+
+    /// Removes the session of this id; what it was if it was live.
+    fn take_live(&self, id: &SessionId, at: Moment) -> Option<Session> {
+        let session = self.take(handle_of(id), |session| session.id == *id)?;
+        self.forget(&session);
+        at.is_live(&session).then_some(session)
+    }
+
     /// Takes the session at `handle` out of its table, if it is the one.
     fn take(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
         self.table(handle).lock().take(handle, is_it)
@@ -266,8 +279,15 @@ impl SessionStore for MemoryStore {
     }
 
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let found = self.look(handle_of(id), |session| session.id == *id);
-        Ok(found.filter(|session| at.is_live(session)))
+        Ok(self.live(id, at))
+    }
+
+    fn find_at_once(
+        &self,
+        id: &SessionId,
+        at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        Some(Ok(self.live(id, at)))
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
@@ -281,11 +301,15 @@ impl SessionStore for MemoryStore {
     }
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        let removed = self.take(handle_of(id), |session| session.id == *id);
-        Ok(removed.and_then(|session| {
-            self.forget(&session);
-            at.is_live(&session).then_some(session)
-        }))
+        Ok(self.take_live(id, at))
+    }
+
+    fn delete_at_once(
+        &self,
+        id: &SessionId,
+        at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        Some(Ok(self.take_live(id, at)))
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {

@@ -270,6 +270,14 @@ impl SessionStore for FileStore {
         self.memory.find(id, at).await
     }
 
+    fn find_at_once(
+        &self,
+        id: &SessionId,
+        at: Moment,
+    ) -> Option<Result<Option<Session>, StoreError>> {
+        self.memory.find_at_once(id, at)
+    }
+
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
         let live = self.memory.touch(id, at).await?;
         if live {
