@@ -18,10 +18,10 @@
 //! a sweep keep a thread for longer than [`BATCH`] sessions take. `cargo bench --bench store`
 //! prints the longest pauses at ten million sessions.
 
+mod index;
 mod journaled;
 mod tables;
 
-use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -34,8 +34,9 @@ use crate::session::{
     Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
     User,
 };
+use index::{Handle, UserKey};
 pub(super) use tables::Mark;
-use tables::{Handle, Row, Sessions, UserKey, Users, drop_over, handle_of};
+use tables::{Row, Sessions, Users, drop_over, handle_of};
 
 /// How many tables there are of each kind.
 const TABLES: usize = 4096;
@@ -155,7 +156,10 @@ impl MemoryStore {
     /// Drops the marks and revocations of one table that are over.
     fn sweep_revocations(&self, table: usize, at: Moment) {
         let over = |mark: &Mark| at.is_past(mark.until);
-        self.uncount(drop_over(&mut self.users[table].lock().marks, over));
+        let mut users = self.users[table].lock();
+        self.uncount(drop_over(&mut users.marks, over));
+        users.index.shrink();
+        drop(users);
         let over = |until: &Timestamp| at.is_past(*until);
         self.uncount(drop_over(&mut self.revoked_until[table].lock(), over));
     }
@@ -178,8 +182,8 @@ impl MemoryStore {
         let mut users = self.user_table(key).lock();
         // All sessions of a user share one copy of the name.
         let sibling = users
-            .handles_from(key, 0)
-            .next()
+            .index
+            .first(key)
             .and_then(|handle| self.look(handle, |sibling| sibling.user == session.user));
         let user = sibling.map_or_else(|| session.user.clone(), |sibling| sibling.user);
         let is_new = self.table(handle).lock().add(Session {
@@ -187,7 +191,7 @@ impl MemoryStore {
             ..session.clone()
         });
         if is_new {
-            users.index.insert((key, handle));
+            users.index.insert(key, handle);
         }
         is_new
     }
@@ -229,8 +233,8 @@ impl MemoryStore {
     fn forget(&self, session: &Session) {
         self.uncount(1);
         let key = self.user_key(&session.user);
-        let entry = (key, handle_of(&session.id));
-        self.user_table(key).lock().index.remove(&entry);
+        let mut users = self.user_table(key).lock();
+        users.index.remove(key, handle_of(&session.id));
     }
 
     /// Sets the user's mark, or moves it. `reserved` says whether there is room for one.
@@ -248,7 +252,7 @@ impl MemoryStore {
         }
         if !reserved {
             // A user with sessions is about to lose them, so there will be room.
-            if table.handles_from(key, 0).next().is_none() {
+            if table.index.first(key).is_none() {
                 return Err(StoreError::full());
             }
             self.len.fetch_add(1, Ordering::Relaxed);
@@ -260,10 +264,8 @@ impl MemoryStore {
     /// How many users are in the index; for tests that look for leaks.
     #[must_use]
     pub fn indexed_users(&self) -> usize {
-        let keys = |table: &Mutex<Users>| -> HashSet<UserKey> {
-            table.lock().index.iter().map(|(key, _)| *key).collect()
-        };
-        self.users.iter().map(|table| keys(table).len()).sum()
+        let users = |table: &Mutex<Users>| table.lock().index.users();
+        self.users.iter().map(users).sum()
     }
 }
 
@@ -337,7 +339,7 @@ impl SessionStore for MemoryStore {
             let taken = self.take(handle, |session| is_indexed_as(session, handle, user));
             // What another has taken is his to remove from the index.
             if let Some(session) = taken {
-                users.index.remove(&(key, handle));
+                users.index.remove(key, handle);
                 self.uncount(1);
                 ended.extend(at.is_live(&session).then_some(session));
             }
@@ -399,7 +401,7 @@ fn for_each_handle(
 ) {
     let mut first = 0;
     loop {
-        let batch: Vec<Handle> = users.handles_from(key, first).take(BATCH).collect();
+        let batch = users.index.batch(key, first, BATCH);
         for handle in &batch {
             visit(users, *handle);
         }

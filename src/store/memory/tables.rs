@@ -1,23 +1,13 @@
 //! What lies behind one lock of the memory store: a table of sessions, or of users.
 
-use std::collections::BTreeSet;
 use std::hash::Hash;
 
 use hashbrown::{HashMap, HashTable};
 
+use super::index::{Handle, Index, is_sparse};
 use crate::session::{
     Label, Moment, NotBefore, SealedSession, Session, SessionId, Timestamp, User,
 };
-
-/// The session's place: the first eight bytes of its digest. Uniform, and not for an attacker
-/// to choose, since only tokens made here are ever entered, each once. It is the hash in the
-/// session's table and all that the user index keeps: that two sessions of one user share it is
-/// as likely as to guess 64 bits.
-pub(super) type Handle = u64;
-
-/// A keyed hash of the user's name. The index keeps it in place of the name; should two users
-/// ever share one, the name in the session tells them apart.
-pub(super) type UserKey = u64;
 
 /// How many sessions lie in one piece of memory.
 const CHUNK: usize = 16;
@@ -178,10 +168,10 @@ impl Sessions {
 }
 
 /// What is kept by user: the sessions' places, and the moment before which the user's sealed
-/// sessions are revoked. The index is a tree, which never stops to grow.
+/// sessions are revoked.
 #[derive(Default)]
 pub(super) struct Users {
-    pub(super) index: BTreeSet<(UserKey, Handle)>,
+    pub(super) index: Index,
     pub(super) marks: HashMap<User, Mark>,
 }
 
@@ -213,12 +203,6 @@ impl Mark {
 }
 
 impl Users {
-    /// The user's sessions, from this place on.
-    pub(super) fn handles_from(&self, key: UserKey, first: Handle) -> impl Iterator<Item = Handle> {
-        let all = self.index.range((key, first)..=(key, Handle::MAX));
-        all.map(|(_, handle)| *handle)
-    }
-
     /// Whether this sealed session of one of the users here was revoked with its user's others.
     pub(super) fn covers(&self, sealed: &SealedSession, at: Moment) -> bool {
         let mark = sealed.user.as_ref().and_then(|user| self.marks.get(user));
@@ -249,11 +233,6 @@ pub(super) fn handle_of(id: &SessionId) -> Handle {
 )]
 const fn narrow(place: usize) -> u32 {
     place as u32
-}
-
-/// Whether a table of this capacity is worth making smaller.
-const fn is_sparse(capacity: usize, len: usize) -> bool {
-    capacity > 64 && capacity / 4 > len
 }
 
 #[cfg(test)]
