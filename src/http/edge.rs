@@ -79,10 +79,10 @@ where
     let routes = route::public(app)
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
-        .with_state(app.clone());
+        .with_state(app.into());
     let routes = ReadSessionCookie::before(routes, &app.cookie);
     let routes = refuse_foreign(routes, allowed_origins);
-    let ext_authz = route::ext_authz().with_state(app.clone());
+    let ext_authz = route::ext_authz().with_state(app.into());
     let ext_authz = ReadSessionCookie::before(ext_authz, &app.cookie);
     let routes = Beside { ext_authz, routes };
     Edge {
@@ -106,7 +106,7 @@ where
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(app.clone());
+        .with_state(app.into());
     Edge {
         only_loopback_names: bound.ip().to_canonical().is_loopback(),
         ..Edge::before(routes, app)

@@ -58,18 +58,50 @@ impl Draining {
 }
 
 /// What the two listeners need; their handlers name the parts that they use.
-#[derive(Clone, FromRef)]
+#[derive(Clone)]
 #[expect(missing_docs, reason = "the types say it")]
 pub struct App {
     pub sessions: Arc<SessionManager>,
     pub cookie: Arc<SessionCookie>,
     pub metrics: Arc<Metrics>,
     pub draining: Draining,
-    #[from_ref(skip)]
     pub tokens: Arc<BearerTokens>,
-    #[from_ref(skip)]
     pub request_timeout: Duration,
     /// Where clients of this machine find the service, for the API document.
-    #[from_ref(skip)]
     pub public_address: SocketAddr,
+}
+
+/// The same as the routers' state. The router clones it twice for each request, and so would each
+/// part that it consisted of.
+#[derive(Clone)]
+struct AppState(Arc<App>);
+
+impl From<&App> for AppState {
+    fn from(app: &App) -> Self {
+        Self(Arc::new(app.clone()))
+    }
+}
+
+impl FromRef<AppState> for Arc<SessionManager> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.0.sessions)
+    }
+}
+
+impl FromRef<AppState> for Arc<SessionCookie> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.0.cookie)
+    }
+}
+
+impl FromRef<AppState> for Arc<Metrics> {
+    fn from_ref(state: &AppState) -> Self {
+        Self::clone(&state.0.metrics)
+    }
+}
+
+impl FromRef<AppState> for Draining {
+    fn from_ref(state: &AppState) -> Self {
+        state.0.draining.clone()
+    }
 }

@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::routing::{delete, get, post};
 
 use super::openapi::Document;
-use super::{App, admin, check, docs, logout, openapi, ops};
+use super::{App, AppState, admin, check, docs, logout, openapi, ops};
 use crate::metrics::{CheckOutcome, CountedRoute, LogoutOutcome, Metrics};
 
 macro_rules! routes {
@@ -50,7 +50,7 @@ routes! {
 }
 
 /// The routes of the public listener.
-pub(super) fn public(app: &App) -> Router<App> {
+pub(super) fn public(app: &App) -> Router<AppState> {
     let routes = Router::new()
         .route(Route::Logout.template(), post(logout::post))
         .route(Route::Check.template(), get(check::get));
@@ -62,12 +62,12 @@ pub(super) fn public(app: &App) -> Router<App> {
 }
 
 /// The route of the public listener that proxies ask with whatever their client sent.
-pub(super) fn ext_authz() -> Router<App> {
+pub(super) fn ext_authz() -> Router<AppState> {
     Router::new().fallback(check::ext_authz)
 }
 
 /// The routes of the admin listener that need the admin token.
-pub(super) fn sessions() -> Router<App> {
+pub(super) fn sessions() -> Router<AppState> {
     let of_user = get(admin::list).delete(admin::revoke_user);
     Router::new()
         .route(Route::Sessions.template(), post(admin::issue))
@@ -76,7 +76,7 @@ pub(super) fn sessions() -> Router<App> {
 }
 
 /// The routes of the admin listener that need none.
-pub(super) fn operation(app: &App) -> Router<App> {
+pub(super) fn operation(app: &App) -> Router<AppState> {
     let sign_out = Route::SignOut.template();
     let document = Document::new(&app.cookie, app.public_address, sign_out);
     let document = get(openapi::get).with_state(document);
