@@ -54,7 +54,7 @@ async fn yes_or_no(sessions: &SessionManager, presented: &Presented) -> Result<R
 /// client's own would reach the app.
 fn headers_of(identity: &Identity) -> Result<HeaderMap, ApiError> {
     let user = HeaderValue::try_from(identity.user.as_str());
-    let id = HeaderValue::try_from(identity.id.hex().as_str());
+    let id = HeaderValue::try_from(identity.id.hex(&mut [0; 64]));
     // A user or an id is always legal in a header: `User` and `SessionId` see to it.
     let (Ok(user), Ok(id)) = (user, id) else {
         return Err(ApiError::Internal);

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::header::{COOKIE, HeaderMap};
 use axum::http::{HeaderName, HeaderValue};
 use memchr::memchr;
@@ -60,7 +61,9 @@ impl SessionCookie {
         let mut cookie = with_attributes(&settings, String::new());
         cookie.set_max_age(time::Duration::ZERO);
         cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
-        let clearing = HeaderValue::try_from(cookie.to_string())?;
+        // There is one for as long as the process lives, so nothing counts who uses it.
+        let clearing: &'static [u8] = cookie.to_string().leak().as_bytes();
+        let clearing = HeaderValue::from_maybe_shared(Bytes::from_static(clearing))?;
         let seal_header = settings.accepts_seals.then_some(seal_header);
         Ok(Self {
             settings,

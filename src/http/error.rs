@@ -249,7 +249,9 @@ impl IntoResponse for ApiError {
                 message: self.message(),
             },
         };
-        json(status, self.header(), &envelope)
+        // Texts always have a JSON form.
+        let envelope = serde_json::to_string(&envelope).unwrap_or_default();
+        json(status, self.header(), envelope)
     }
 }
 

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use serde::Serialize;
 
 /// How many headers an answer may have, those that the edge and the router add included, without
 /// a second copy of all of them: a map that grows costs more than a session's look-up.
@@ -14,14 +13,12 @@ pub(super) const ROOM: usize = 8;
 pub(super) fn json(
     status: StatusCode,
     header: Option<(HeaderName, HeaderValue)>,
-    body: &impl Serialize,
+    body: impl Into<Body>,
 ) -> Response {
     let mut headers = HeaderMap::with_capacity(ROOM);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.extend(header);
-    // What is answered here are booleans and texts, which always have a JSON form.
-    let body = serde_json::to_string(body).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

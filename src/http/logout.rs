@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use futures_util::future::Either;
-use serde::Serialize;
 
 use super::context::{done, logged_to_the_end};
 use super::cookie::SessionCookie;
@@ -18,7 +17,7 @@ use crate::metrics::{LogoutOutcome, Metrics};
 use crate::session::{SessionManager, StoreError};
 
 /// An answer that makes the client forget its cookie.
-fn cleared(cookie: &SessionCookie, body: &impl Serialize) -> Response {
+fn cleared(cookie: &SessionCookie, body: &'static str) -> Response {
     json(StatusCode::OK, Some((SET_COOKIE, cookie.clearing())), body)
 }
 
@@ -30,13 +29,7 @@ pub(super) async fn post(
     presented: Presented,
 ) -> Result<Response, ApiError> {
     let ended = end(sessions, metrics, Some(presented)).await?;
-    Ok(cleared(&cookie, &ended))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct SignedOut {
-    logged_out: bool,
+    Ok(cleared(&cookie, if ended { "true" } else { "false" }))
 }
 
 /// The web app's own sign-out: whoever has no session is logged out as well.
@@ -47,7 +40,7 @@ pub(super) async fn sign_out(
     presented: Option<Presented>,
 ) -> Result<Response, ApiError> {
     end(sessions, metrics, presented).await?;
-    Ok(cleared(&cookie, &SignedOut { logged_out: true }))
+    Ok(cleared(&cookie, r#"{"loggedOut":true}"#))
 }
 
 async fn end(

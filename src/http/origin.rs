@@ -72,8 +72,9 @@ impl Cors {
         request: Request,
         inner: impl Fn(Request) -> A,
     ) -> impl Future<Output = Response> {
-        if !self.is_for_a_page(&request) {
-            let origin = request.headers().get(ORIGIN).cloned();
+        let origin = request.headers().get(ORIGIN);
+        if !self.is_for_a_page(&request, origin) {
+            let origin = origin.cloned();
             let is_foreign = |origin: &HeaderValue| !self.allowed.contains(origin);
             let is_refused_options =
                 request.method() == Method::OPTIONS && origin.as_ref().is_some_and(is_foreign);
@@ -91,13 +92,12 @@ impl Cors {
     }
 
     /// Whether a page of an allowed origin asks, or a browser asks beforehand on its behalf.
-    fn is_for_a_page(&self, request: &Request) -> bool {
-        let headers = request.headers();
-        headers
-            .get(ORIGIN)
-            .is_some_and(|origin| self.allowed.contains(origin))
+    fn is_for_a_page(&self, request: &Request, origin: Option<&HeaderValue>) -> bool {
+        origin.is_some_and(|origin| self.allowed.contains(origin))
             && (request.method() != Method::OPTIONS
-                || headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))
+                || request
+                    .headers()
+                    .contains_key(ACCESS_CONTROL_REQUEST_METHOD))
     }
 }
 

@@ -39,8 +39,9 @@ impl Audit {
     pub(super) fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
         let user = user.map(User::as_str).unwrap_or_default();
         // As texts, which the log takes as they are: this is the line that is written most.
-        let (session, reason) = (session.hex(), why.word());
-        tracing::info!(session = session.as_str(), user, reason, "session ended");
+        let mut digits = [0; 64];
+        let (session, reason) = (session.hex(&mut digits), why.word());
+        tracing::info!(session, user, reason, "session ended");
         self.0.ended(why);
     }
 

@@ -25,6 +25,6 @@ pub use manager::{Identity, IssueError, Lifetimes, SessionManager, Timeouts};
 pub use not_before::NotBefore;
 pub use record::{InvalidLabel, InvalidUser, Label, Moment, SealedSession, Session, User};
 pub use store::{Ended, SessionStore, StoreError, StoreErrorKind};
-pub use token::{Hex, InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};
+pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};
 pub use ttl::{InvalidTtl, Ttl};
 pub use watched_clock::WatchedClock;
