@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -186,8 +186,18 @@ impl SessionManager {
                 Verdict::Unknown | Verdict::Rejected => None,
             });
         }
+        // Boxed, or a check of one would have room for it.
+        Box::pin(self.check_all(tokens, at, &deadline)).await
+    }
+
+    async fn check_all(
+        &self,
+        tokens: &[SessionToken],
+        at: Moment,
+        deadline: &Deadline,
+    ) -> Result<Option<Identity>, StoreError> {
         let credentials = self.credentials(tokens, at);
-        let verdicts = stream::iter(credentials).map(|one| self.judge(one, at, &deadline));
+        let verdicts = stream::iter(credentials).map(|one| self.judge(one, at, deadline));
         let mut verdicts = pin!(verdicts.buffered(CALLS_AT_ONCE));
         let mut identity: Option<Identity> = None;
         while let Some(verdict) = verdicts.next().await {
@@ -278,28 +288,21 @@ impl SessionManager {
     /// Ends the sessions of all `tokens`; says whether any was live: at once if nothing has to be
     /// waited for, as with a single token and a store in memory. Every one is tried even if
     /// another fails or time runs out, and one that cannot be confirmed makes the whole an error.
-    pub fn revoke<T>(
-        self: &Arc<Self>,
-        tokens: T,
-    ) -> AtOnceOr<impl Future<Output = Result<bool, StoreError>> + use<T>>
+    pub fn revoke<T>(self: &Arc<Self>, tokens: T) -> AtOnceOrLater<bool>
     where
         T: AsRef<[SessionToken]> + Send + 'static,
     {
         let at = self.moment();
         match tokens.as_ref() {
-            [] => return Either::Left(ready(Ok(false))),
-            [only] => {
-                return match self.end(self.credential(only, at), at) {
-                    Either::Left(ended) => Either::Left(ended),
-                    Either::Right(later) => Either::Right(Either::Left(later)),
-                };
+            [] => Either::Left(ready(Ok(false))),
+            [only] => self.end(self.credential(only, at), at),
+            _ => {
+                let sessions = Arc::clone(self);
+                Either::Right(Box::pin(
+                    async move { sessions.revoke_all(tokens, at).await },
+                ))
             }
-            _ => {}
         }
-        let sessions = Arc::clone(self);
-        Either::Right(Either::Right(async move {
-            sessions.revoke_all(tokens, at).await
-        }))
     }
 
     async fn revoke_all<T>(self: &Arc<Self>, tokens: T, at: Moment) -> Result<bool, StoreError>
@@ -333,11 +336,7 @@ impl SessionManager {
         outcome
     }
 
-    fn end(
-        self: &Arc<Self>,
-        credential: Credential,
-        at: Moment,
-    ) -> AtOnceOr<impl Future<Output = Result<bool, StoreError>> + use<>> {
+    fn end(self: &Arc<Self>, credential: Credential, at: Moment) -> AtOnceOrLater<bool> {
         let at_once = match &credential {
             Credential::Issued(id) => {
                 let outcome = self.store.delete_at_once(id, at);
@@ -350,7 +349,7 @@ impl SessionManager {
             return Either::Left(ready(ended));
         }
         let sessions = Arc::clone(self);
-        Either::Right(async move {
+        Either::Right(Box::pin(async move {
             match credential {
                 Credential::Issued(id) => sessions.end_issued(id, at, EndReason::Logout).await,
                 Credential::Sealed(sealed) => sessions.end_sealed(sealed, at, true).await,
@@ -358,7 +357,7 @@ impl SessionManager {
                 Credential::NotYetValid(sealed) => sessions.end_sealed(sealed, at, false).await,
                 Credential::Rejected | Credential::Unrecognized => Ok(false),
             }
-        })
+        }))
     }
 
     /// What the presented values are, in their order, equal ones once. Unrecognized ones are left
@@ -511,8 +510,10 @@ impl SessionManager {
     }
 }
 
-/// What is known at once, or what comes of waiting for it.
-type AtOnceOr<F> = Either<Ready<<F as Future>::Output>, F>;
+/// What is known at once, or what comes of waiting. The latter is boxed, or all that never wait
+/// would have room for it.
+type AtOnceOrLater<T> =
+    Either<Ready<Result<T, StoreError>>, BoxFuture<'static, Result<T, StoreError>>>;
 
 /// For a call that has told by itself what it ended.
 async fn told<T>(_outcome: T) {}

@@ -58,7 +58,8 @@ impl SessionToken {
         };
         // Two of the last character's six bits stand for nothing.
         let ends_well = b"AEIMQUYcgkosw048".contains(&text[TOKEN_CHARACTERS - 1]);
-        let is_digit = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_');
+        let is_digit =
+            |byte: u8| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
         // Each byte is looked at, so that several can be at a time.
         ends_well && text.iter().fold(true, |all, byte| all & is_digit(*byte))
     }

@@ -55,7 +55,7 @@ struct Buffer {
 struct SharedBuffer {
     buffer: Mutex<Buffer>,
     /// Makes the line that says how many were lost.
-    describe_loss: Box<dyn Fn(u64) -> String + Send + Sync>,
+    describe_loss: Box<dyn Fn(u64) -> Vec<u8> + Send + Sync>,
     filled: Condvar,
     taken: Condvar,
     flushing: Condvar,
@@ -77,7 +77,7 @@ impl Drop for FlushAtEnd {
 impl Sink {
     /// Starts the thread. `describe_loss` makes the line that says how many lines were lost.
     pub(super) fn start(
-        describe_loss: impl Fn(u64) -> String + Send + Sync + 'static,
+        describe_loss: impl Fn(u64) -> Vec<u8> + Send + Sync + 'static,
     ) -> io::Result<(Self, FlushAtEnd)> {
         // A descriptor of its own: whoever else writes to stderr must not wait for this thread.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
@@ -179,7 +179,7 @@ impl SharedBuffer {
         let mut lines = Vec::new();
         loop {
             let lost = self.gather(&mut lines, stderr.is_broken);
-            if lost > 0 && stderr.write((self.describe_loss)(lost).as_bytes()) > 0 {
+            if lost > 0 && stderr.write(&(self.describe_loss)(lost)) > 0 {
                 self.buffer.lock().untold += lost;
             }
             let mut rest = &lines[..];
