@@ -9,7 +9,7 @@
 //! http::origin        CORS: which pages may read the answer; CSRF: 403 to a page of a foreign origin
 //! http::middleware    the cookie's values become SessionTokens in the request; 401 without one
 //! http::logout        the handler: POST /api/auth/logout
-//! task::to_the_end    from here on, a client that hangs up changes nothing
+//! task::to_the_end    what has to be waited for: a client that hangs up changes nothing
 //! SessionManager::revoke        tokens become ids; one audit line for each session ended
 //! store::Instrumented           counts the call
 //! SessionStore::delete          atomic; hands back what it removed, to exactly one caller
