@@ -47,11 +47,17 @@ fn readmes() -> Vec<(PathBuf, String)> {
 /// What stands before a block that shows a file.
 const FILE: &str = "<!-- file: ";
 
+/// What stands before one that shows some of a file's lines, with this line between those that do
+/// not follow each other.
+const PARTS: &str = "<!-- parts of: ";
+const LEFT_OUT: &str = "\n# …\n\n";
+
 /// A fenced block: its language, its text, and the file that it shows, if it does.
 struct Block {
     language: String,
     text: String,
     file: Option<String>,
+    is_whole: bool,
 }
 
 impl Block {
@@ -79,14 +85,14 @@ fn blocks_of(text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     while let (Some(prose), Some(block)) = (parts.next(), parts.next()) {
         let (language, text) = block.split_once('\n').unwrap_or((block, ""));
-        let marked = prose
-            .lines()
-            .last()
-            .and_then(|line| line.strip_prefix(FILE));
+        let above = prose.lines().last().unwrap_or_default();
+        let whole = above.strip_prefix(FILE);
+        let marked = whole.or_else(|| above.strip_prefix(PARTS));
         blocks.push(Block {
             language: language.to_owned(),
             text: format!("{text}\n"),
             file: marked.map(|rest| rest.trim_end_matches(" -->").to_owned()),
+            is_whole: whole.is_some(),
         });
     }
     blocks
@@ -367,8 +373,14 @@ fn every_other_snippet_is_the_file_that_a_test_runs() {
     for block in shown {
         if let Some(file) = block.file {
             let text = fs::read_to_string(root().join(&file)).unwrap();
-            assert_eq!(block.text, text, "{file} is not what is shown of it");
-            files.push(file);
+            if block.is_whole {
+                assert_eq!(block.text, text, "{file} is not what is shown of it");
+                files.push(file);
+                continue;
+            }
+            for part in block.text.split(LEFT_OUT) {
+                assert!(text.contains(part), "{file} does not hold {part}");
+            }
         }
     }
     // And the other way round: what the tests run is shown.

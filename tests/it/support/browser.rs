@@ -86,6 +86,17 @@ impl Browser {
         self.call("POST", "/url", &json!({ "url": url }));
     }
 
+    /// Back to where it came from.
+    pub fn back(&self) {
+        self.call("POST", "/back", &json!({}));
+    }
+
+    /// Gives it a cookie of the page's host.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        let cookie = json!({ "name": name, "value": value, "path": "/", "httpOnly": true });
+        self.call("POST", "/cookie", &json!({ "cookie": cookie }));
+    }
+
     /// Runs the body of an async function in the page; what it returns.
     pub fn run(&self, script: &str) -> Value {
         let script = format!(

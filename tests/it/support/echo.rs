@@ -66,11 +66,17 @@ impl Seen {
         self.0["body"].as_str().unwrap()
     }
 
-    /// All values of a header; names are compared as a CGI-like app would, where `-` is `_`.
+    /// Whether any header's name or value has `text` in it.
+    pub fn has(&self, text: &str) -> bool {
+        self.0["headers"].to_string().contains(text)
+    }
+
+    /// All values of a header; names are compared as CGI-like apps and PHP would, where `-`, `.` and
+    /// `_` are one.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let headers = self.0["headers"].as_array().unwrap().iter();
         headers
-            .filter(|header| header[0].as_str().unwrap().replace('_', "-") == name)
+            .filter(|header| header[0].as_str().unwrap().replace(['_', '.'], "-") == name)
             .map(|header| header[1].as_str().unwrap())
             .collect()
     }

@@ -1,6 +1,7 @@
 //! What the tests share: programs that they start, and HTTP down to the byte.
 
 mod api;
+pub mod asgi_app;
 pub mod browser;
 pub mod crowd;
 pub mod echo;
@@ -24,6 +25,7 @@ mod tools;
 pub mod usage;
 mod wait;
 pub mod web_app;
+pub mod web_socket;
 mod wire;
 
 pub use api::{ADMIN_TOKEN, Api};

@@ -146,6 +146,22 @@ impl Connection {
         Some(answer)
     }
 
+    /// The next bytes, so many of them.
+    pub fn read(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// What comes up to and with `end`.
+    pub fn read_until(&mut self, end: &str) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end.as_bytes()) {
+            bytes.extend(self.read(1));
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.0.read_line(&mut line).unwrap_or(0);
