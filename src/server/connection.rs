@@ -61,14 +61,22 @@ where
     let watch = Watch::new();
     let mut left_over = Bytes::new();
     let mut first_byte = [0];
+    let mut awaited = Stage::Closing;
     loop {
         if left_over.is_empty() {
+            let is_closing = awaited == Stage::Over;
             tokio::select! {
                 biased;
                 // Looked for, since tokio takes a new connection to be readable until it is not.
                 _ = stream.peek(&mut first_byte) => {}
-                () = sleep_until(watch.latest(&limits)) => return false,
-                () = shutdown.reached(Stage::Closing) => return false,
+                () = sleep_until(watch.latest(&limits, is_closing)) => return false,
+                () = shutdown.reached(awaited) => {
+                    if is_closing {
+                        return false;
+                    }
+                    awaited = Stage::Over;
+                    continue;
+                }
             }
         }
         let mut watched = Watched::new(&mut stream, &watch, std::mem::take(&mut left_over));

@@ -1,8 +1,9 @@
 //! The end, in the order that loses no request.
 //!
 //! Readiness is denied and every answer from then on closes its connection; each listener accepts
-//! what is in its queue and closes; clients and proxies get half a second to notice; then idle
-//! connections are closed and busy ones finish, up to a hard deadline. A second signal ends the
+//! what is in its queue and closes, or leaves that to the next process if it was handed over;
+//! clients and proxies get half a second to notice; then idle connections are closed, those that
+//! have just been made get a moment to ask, and busy ones finish, up to a hard deadline. A second signal ends the
 //! process at once, unless it is the first one sent twice.
 
 use std::fs;

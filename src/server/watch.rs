@@ -116,8 +116,9 @@ impl Watch {
     /// When the present phase has lasted too long.
     pub(super) fn deadline(&self, limits: &Limits, closing: bool) -> Instant {
         let most = match self.phase() {
-            Phase::Silent | Phase::Idle if closing => Duration::ZERO,
-            Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
+            Phase::Idle if closing => Duration::ZERO,
+            // One that has just connected may have asked already.
+            Phase::Silent | Phase::Head if closing => limits.header_timeout.min(LAST_HEAD),
             Phase::Silent | Phase::Head => limits.header_timeout,
             // When an idle connection is taken from hyper, not when it is closed.
             Phase::Idle => REST_AFTER.min(limits.keep_alive_timeout),
@@ -129,12 +130,11 @@ impl Watch {
 
     /// When a connection that hyper does not hold is to be closed: one that has never sent
     /// anything has as long as one that is sending its head.
-    pub(super) fn latest(&self, limits: &Limits) -> Instant {
-        self.since()
-            + match self.phase() {
-                Phase::Silent => limits.header_timeout,
-                _ => limits.keep_alive_timeout,
-            }
+    pub(super) fn latest(&self, limits: &Limits, closing: bool) -> Instant {
+        match self.phase() {
+            Phase::Idle if !closing => self.since() + limits.keep_alive_timeout,
+            _ => self.deadline(limits, closing),
+        }
     }
 }
 
@@ -243,5 +243,28 @@ impl AsyncWrite for Watched<'_> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_end_idle_connections_close_at_once_and_new_ones_get_a_moment_to_ask() {
+        let most = Duration::from_secs(10);
+        let limits = Limits {
+            max_connections: 1,
+            header_timeout: most,
+            request_timeout: most,
+            keep_alive_timeout: most,
+            shutdown_timeout: most,
+        };
+        let watch = Watch::new();
+        assert_eq!(watch.latest(&limits, false), watch.began + most);
+        assert_eq!(watch.latest(&limits, true), watch.began + LAST_HEAD);
+        watch.enter(Phase::Idle);
+        assert_eq!(watch.latest(&limits, false), watch.since() + most);
+        assert_eq!(watch.latest(&limits, true), watch.since());
     }
 }
