@@ -15,7 +15,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::error::ApiError;
 
 /// Largest body the admin listener reads, in bytes.
-pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The tokens that let somebody in under `/admin`, as digests.
 #[derive(Default)]

@@ -90,9 +90,11 @@ impl SessionCookie {
     }
 
     /// The `Set-Cookie` that gives a client its session for `ttl`.
-    pub(super) fn issued(&self, token: &SessionToken, ttl: Duration) -> String {
+    /// Without a `ttl` the browser keeps it until it is closed.
+    pub(super) fn issued(&self, token: &SessionToken, ttl: Option<Duration>) -> String {
         let mut cookie = with_attributes(&self.settings, token.expose().to_owned());
-        cookie.set_max_age(time::Duration::try_from(ttl).unwrap_or(time::Duration::MAX));
+        let max_age = |ttl| time::Duration::try_from(ttl).unwrap_or(time::Duration::MAX);
+        cookie.set_max_age(ttl.map(max_age));
         cookie.to_string()
     }
 
@@ -115,6 +117,11 @@ impl SessionCookie {
         cookies(headers)
             .filter_map(|pair| self.value(pair))
             .collect()
+    }
+
+    /// The same of one `Cookie` header that somebody else was sent.
+    pub(super) fn values_in(&self, line: &[u8]) -> Tokens {
+        pairs(line).filter_map(|pair| self.value(pair)).collect()
     }
 
     fn value(&self, pair: &[u8]) -> Option<SessionToken> {

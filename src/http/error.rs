@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::json::json;
-use crate::session::{IssueError, StoreError, StoreErrorKind};
+use crate::session::{IssueError, OwnError, StoreError, StoreErrorKind};
 use crate::task;
 
 words! {
@@ -36,6 +36,7 @@ pub(super) enum ApiError {
     AdminTokenWrong,
     ReaderTokenOnly,
     NoSuchSession,
+    SealNotSpared,
     NoSuchRoute,
     MethodNotAllowed,
     BadHost,
@@ -87,6 +88,10 @@ impl ApiError {
                 "A reader token is for GET alone; an admin token is needed",
             ),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "No such session"),
+            Self::SealNotSpared => (
+                StatusCode::CONFLICT,
+                "You are logged in by a sealed session, which would end with the others: end all instead",
+            ),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "No such route"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -260,6 +265,17 @@ impl From<IssueError> for ApiError {
         match error {
             IssueError::Store(error) => Self::Store(Operation::Issue, error),
             IssueError::Random(error) => Self::NoRandomness(error),
+        }
+    }
+}
+
+impl From<OwnError> for ApiError {
+    fn from(error: OwnError) -> Self {
+        match error {
+            OwnError::NotLoggedIn => Self::NoValidSession,
+            OwnError::NoSuchSession => Self::NoSuchSession,
+            OwnError::Sealed => Self::SealNotSpared,
+            OwnError::Store(error) => Self::Store(Operation::Revoke, error),
         }
     }
 }

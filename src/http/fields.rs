@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use axum::http::StatusCode;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
@@ -17,6 +17,7 @@ pub(super) const GIVEN_TWICE: &str = "given twice";
 pub(super) const IS_MISSING: &str = "is missing";
 pub(super) const NOT_A_STRING: &str = "must be a string";
 pub(super) const NOT_WHOLE: &str = "must be a whole number";
+pub(super) const NOT_A_FLAG: &str = "must be true or false";
 
 /// Longest name of an unknown field that is said back, in characters.
 const MAX_NAME: usize = 64;
@@ -51,6 +52,28 @@ impl Fields {
         let bad = |problem| ApiError::bad_field(name, problem);
         let json = self.json(name).ok_or_else(|| bad(IS_MISSING))?;
         serde_json::from_str(json).map_err(|_| bad(NOT_A_STRING))
+    }
+
+    pub(super) fn optional_text(&self, name: &'static str) -> Result<Option<String>, ApiError> {
+        self.optional(name, NOT_A_STRING)
+    }
+
+    pub(super) fn flag(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        self.optional(name, NOT_A_FLAG)
+    }
+
+    fn optional<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        problem: &'static str,
+    ) -> Result<Option<T>, ApiError> {
+        let read = |json| serde_json::from_str(json);
+        let value: Option<Option<T>> = self
+            .json(name)
+            .map(read)
+            .transpose()
+            .map_err(|_| ApiError::bad_field(name, problem))?;
+        Ok(value.flatten())
     }
 
     /// A number without a fraction, however it is written: `3600.0` is an integer to JSON Schema,

@@ -15,12 +15,15 @@ mod edge;
 mod error;
 mod fields;
 mod host;
+mod issue;
 mod json;
+mod listed;
 mod logout;
 mod middleware;
 mod openapi;
 mod ops;
 mod origin;
+mod own;
 mod refusal;
 mod route;
 

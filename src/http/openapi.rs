@@ -57,9 +57,9 @@ mod tests {
 
     use axum::http::StatusCode;
 
-    use super::super::admin::NOT_IN_A_URL;
     use super::super::error::{ApiError, Operation};
     use super::super::fields;
+    use super::super::issue::{NO_LABEL, NOT_A_COUNT, NOT_IN_A_URL, TOO_LONG};
     use super::*;
     use crate::session::{CommonClass, StoreError, StoreErrorKind};
 
@@ -78,6 +78,7 @@ mod tests {
             ApiError::AdminTokenWrong,
             ApiError::ReaderTokenOnly,
             ApiError::NoSuchSession,
+            ApiError::SealNotSpared,
             ApiError::MethodNotAllowed,
             ApiError::BadHost,
             ApiError::ForeignHost,
@@ -94,6 +95,10 @@ mod tests {
             user(fields::NOT_A_STRING),
             user(NOT_IN_A_URL),
             ApiError::bad_field("ttlSeconds", fields::NOT_WHOLE),
+            ApiError::bad_field("cookie", TOO_LONG),
+            ApiError::bad_field("keep", NOT_A_COUNT),
+            ApiError::bad_field("persistent", fields::NOT_A_FLAG),
+            ApiError::bad_field("label", NO_LABEL),
             ApiError::TooSlow,
             ApiError::NotHttp,
             ApiError::HeadTooLarge,

@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::routing::{delete, get, post};
 
 use super::openapi::Document;
-use super::{App, AppState, admin, check, docs, logout, openapi, ops};
+use super::{App, AppState, admin, check, docs, issue, logout, openapi, ops, own};
 use crate::metrics::{CheckOutcome, CountedRoute, LogoutOutcome, Metrics};
 
 macro_rules! routes {
@@ -35,9 +35,12 @@ routes! {
     Logout "/api/auth/logout" "POST" [200 401 403 500];
     Check "/api/auth/check" "GET" [204 401 503] "HEAD" [204 401 503];
     ExtAuthz "/api/auth/ext-authz" "ANY" [200 401 503];
+    OwnSessions "/api/auth/sessions" "GET" [200 401 503] "DELETE" [200 401 403 500];
+    OtherSessions "/api/auth/sessions/others" "DELETE" [200 401 403 409 500];
+    OwnSession "/api/auth/sessions/{id}" "DELETE" [204 401 403 404 500];
     SignOut "/api/_auth/session" "DELETE" [200 403 500];
     Sessions "/admin/sessions" "POST" [201 503];
-    Session "/admin/sessions/{id}" "DELETE" [204 404 500];
+    Session "/admin/sessions/{id}" "GET" [200 404 503] "DELETE" [204 404 500];
     UserSessions "/admin/users/{user}/sessions" "GET" [200 503] "DELETE" [200 500];
     Healthz "/healthz" "GET" [200];
     Readyz "/readyz" "GET" [200 503];
@@ -53,7 +56,13 @@ routes! {
 pub(super) fn public(app: &App) -> Router<AppState> {
     let routes = Router::new()
         .route(Route::Logout.template(), post(logout::post))
-        .route(Route::Check.template(), get(check::get));
+        .route(Route::Check.template(), get(check::get))
+        .route(
+            Route::OwnSessions.template(),
+            get(own::list).delete(own::end_all),
+        )
+        .route(Route::OtherSessions.template(), delete(own::end_others))
+        .route(Route::OwnSession.template(), delete(own::end));
     if app.cookie.seal_header().is_some() {
         routes.route(Route::SignOut.template(), delete(logout::sign_out))
     } else {
@@ -70,8 +79,11 @@ pub(super) fn ext_authz() -> Router<AppState> {
 pub(super) fn sessions() -> Router<AppState> {
     let of_user = get(admin::list).delete(admin::revoke_user);
     Router::new()
-        .route(Route::Sessions.template(), post(admin::issue))
-        .route(Route::Session.template(), delete(admin::revoke_session))
+        .route(Route::Sessions.template(), post(issue::post))
+        .route(
+            Route::Session.template(),
+            get(admin::show).delete(admin::revoke_session),
+        )
         .route(Route::UserSessions.template(), of_user)
 }
 
@@ -153,6 +165,7 @@ mod tests {
             assert_eq!(Route::of(route.template()), *route);
         }
         assert_eq!(Route::of("/admin/sessions/0a1b"), Route::Session);
+        assert_eq!(Route::of("/api/auth/sessions/0a1b"), Route::OwnSession);
         for below in ["/", "/api/auth/logout", "//%2e", "/api/auth/ext-authz"] {
             let path = format!("{}{below}", Route::ExtAuthz.template());
             assert_eq!(Route::of(&path), Route::ExtAuthz);

@@ -40,6 +40,7 @@ words! {
         Delete = "delete",
         List = "list",
         DeleteAll = "delete_all",
+        Trim = "trim",
         RevokeSealed = "revoke_sealed",
         IsRevoked = "is_revoked",
         Sweep = "sweep",

@@ -9,6 +9,12 @@ words! {
     pub enum EndReason {
         /// Its own client logged out.
         Logout = "logout",
+        /// Its browser presented it at a login.
+        Login = "login",
+        /// Its user had logged in once too often since.
+        Limit = "limit",
+        /// Its user ended it, by this session or another.
+        Own = "self",
         /// An operator revoked this one session.
         Admin = "admin",
         /// All sessions of its user were revoked.
@@ -45,33 +51,39 @@ impl Audit {
         self.0.ended(why);
     }
 
-    /// All of a user's sessions were ended, and whoever asked for it hears which.
-    pub(super) fn all_ended(&self, user: &User, sessions: &[Session], sealed: bool) {
+    /// All that was to end of a user's sessions has ended, and whoever asked for it hears which.
+    pub(super) fn all_ended(
+        &self,
+        user: &User,
+        sessions: &[Session],
+        sealed: bool,
+        why: EndReason,
+    ) {
         if sealed {
-            sealed_ended(user);
+            sealed_ended(user, why);
         }
         for session in sessions {
-            self.ended(&session.id, Some(&session.user), EndReason::User);
+            self.ended(&session.id, Some(&session.user), why);
         }
     }
 
     /// Sessions of a user were ended, and whoever asked for it heard of an error.
-    pub(super) fn some_ended(&self, user: &User, ended: &Ended) {
+    pub(super) fn some_ended(&self, user: &User, ended: &Ended, why: EndReason) {
         if ended.sealed {
-            sealed_ended(user);
+            sealed_ended(user, why);
         }
-        let (count, reason) = (ended.sessions.len(), EndReason::User.word());
+        let (count, reason) = (ended.sessions.len(), why.word());
         if count > 0 {
             tracing::info!(%user, reason, count, "sessions ended by a call that failed or came too late");
         }
         for _ in &ended.sessions {
-            self.0.ended(EndReason::User);
+            self.0.ended(why);
         }
     }
 }
 
 /// Which they were, nobody knows: they lie with the clients.
-fn sealed_ended(user: &User) {
-    let reason = EndReason::User.word();
+fn sealed_ended(user: &User, why: EndReason) {
+    let reason = why.word();
     tracing::info!(%user, reason, "sealed sessions made up to now ended");
 }

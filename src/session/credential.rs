@@ -33,6 +33,15 @@ pub(super) enum Credential {
 }
 
 impl Credential {
+    /// The name of the session, if it names one.
+    pub(super) const fn id(&self) -> Option<SessionId> {
+        match self {
+            Self::Issued(id) => Some(*id),
+            Self::Sealed(sealed) | Self::NotYetValid(sealed) => Some(sealed.id),
+            Self::Rejected | Self::Unrecognized => None,
+        }
+    }
+
     /// What `token` is at this moment; sealed sessions live for `ttl`.
     pub(super) fn of(
         token: &SessionToken,

@@ -5,6 +5,9 @@
 //! any longer. It knows no HTTP and no particular store. It never retries and never caches: what
 //! the store says now is the answer.
 
+mod login;
+mod own;
+
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,10 +22,13 @@ use super::audit::{Audit, EndReason, Observer};
 use super::credential::{Credential, Seals};
 use super::{
     Clock, Ended, Moment, Reading, SealedSession, Session, SessionId, SessionList, SessionStore,
-    SessionToken, StoreError, Timestamp, Ttl, User,
+    SessionToken, Spared, StoreError, Timestamp, Ttl, User,
 };
 use crate::deadline::{Deadline, within};
 use crate::task::{self, to_the_end};
+
+pub use login::{Issued, Login};
+pub use own::OwnError;
 
 /// How many calls of one request the store has to do with at a time: one that presents hundreds of
 /// values must not weigh more than others.
@@ -121,56 +127,6 @@ impl SessionManager {
     #[must_use]
     pub fn with_seals(self, seals: Option<Seals>) -> Self {
         Self { seals, ..self }
-    }
-
-    /// Issues a session to `user`, for `ttl` or the configured lifetime. The token is in nobody's
-    /// hands but the caller's.
-    pub async fn issue(
-        self: &Arc<Self>,
-        user: User,
-        ttl: Option<Ttl>,
-    ) -> Result<(SessionToken, Session), IssueError> {
-        let ttl = ttl.unwrap_or(self.lifetimes.session_ttl);
-        let token = SessionToken::generate()?;
-        let at = self.moment();
-        // A clock that was set back must not make a login one of those that are over.
-        let created_at = at.now.max(at.sessions_since);
-        let session = Session {
-            id: SessionId::of(&token),
-            user,
-            created_at,
-            last_seen_at: created_at,
-            expires_at: created_at.plus(ttl.get()),
-            label: None,
-        };
-        let insert = {
-            let (sessions, session) = (Arc::clone(self), session.clone());
-            async move { sessions.store.insert(session, at).await }
-        };
-        let late = {
-            let (sessions, id) = (Arc::clone(self), session.id);
-            async move |outcome: Result<(), StoreError>| {
-                if outcome.is_ok() {
-                    sessions.take_back(id).await;
-                }
-            }
-        };
-        let inserted = within(self.timeouts.call, pin!(to_the_end(insert, late))).await;
-        in_time(inserted)?;
-        self.audit.issued(&session);
-        Ok((token, session))
-    }
-
-    /// Removes a session that was issued too late for anybody to be told its token.
-    pub async fn take_back(&self, id: SessionId) {
-        match self.store.delete(&id, self.moment()).await {
-            Ok(_) => tracing::info!(session = %id, "session removed that nobody was told of"),
-            Err(error) => {
-                let class = error.class();
-                let text = "session that nobody was told of not removed";
-                tracing::warn!(session = %id, class, "{text}: {error}");
-            }
-        }
     }
 
     /// Whose a request is that presents `tokens`: the identity of the first live one, provided
@@ -295,17 +251,22 @@ impl SessionManager {
         let at = self.moment();
         match tokens.as_ref() {
             [] => Either::Left(ready(Ok(false))),
-            [only] => self.end(self.credential(only, at), at),
+            [only] => self.end(self.credential(only, at), at, EndReason::Logout),
             _ => {
                 let sessions = Arc::clone(self);
-                Either::Right(Box::pin(
-                    async move { sessions.revoke_all(tokens, at).await },
-                ))
+                Either::Right(Box::pin(async move {
+                    Ok(sessions.revoke_all(tokens, at, EndReason::Logout).await? > 0)
+                }))
             }
         }
     }
 
-    async fn revoke_all<T>(self: &Arc<Self>, tokens: T, at: Moment) -> Result<bool, StoreError>
+    async fn revoke_all<T>(
+        self: &Arc<Self>,
+        tokens: T,
+        at: Moment,
+        why: EndReason,
+    ) -> Result<usize, StoreError>
     where
         T: AsRef<[SessionToken]> + Send + 'static,
     {
@@ -314,33 +275,56 @@ impl SessionManager {
         let sessions = Arc::clone(self);
         let all = async move {
             let _permit = permit;
-            sessions.end_all(tokens.as_ref(), at).await
+            sessions.end_all(tokens.as_ref(), at, why).await
         };
         in_time(within(self.timeouts.request, pin!(to_the_end(all, told))).await)
+    }
+
+    /// Ends the sessions of all `tokens` for this reason; says how many were live.
+    async fn end_presented(
+        self: &Arc<Self>,
+        tokens: Vec<SessionToken>,
+        why: EndReason,
+    ) -> Result<usize, StoreError> {
+        let at = self.moment();
+        match &*tokens {
+            [] => Ok(0),
+            [only] => {
+                let was_live = self.end(self.credential(only, at), at, why).await;
+                was_live.map(usize::from)
+            }
+            _ => self.revoke_all(tokens, at, why).await,
+        }
     }
 
     async fn end_all(
         self: &Arc<Self>,
         tokens: &[SessionToken],
         at: Moment,
-    ) -> Result<bool, StoreError> {
+        why: EndReason,
+    ) -> Result<usize, StoreError> {
         let credentials = self.credentials(tokens, at);
-        let ending = stream::iter(credentials).map(|one| self.end(one, at));
+        let ending = stream::iter(credentials).map(|one| self.end(one, at, why));
         let mut ending = pin!(ending.buffer_unordered(CALLS_AT_ONCE));
-        let mut outcome = Ok(false);
+        let mut outcome = Ok(0);
         while let Some(ended) = ending.next().await {
-            outcome = outcome.and_then(|any| Ok(any | ended?));
+            outcome = outcome.and_then(|count| Ok(count + usize::from(ended?)));
             // As in `check`.
             yield_now().await;
         }
         outcome
     }
 
-    fn end(self: &Arc<Self>, credential: Credential, at: Moment) -> AtOnceOrLater<bool> {
+    fn end(
+        self: &Arc<Self>,
+        credential: Credential,
+        at: Moment,
+        why: EndReason,
+    ) -> AtOnceOrLater<bool> {
         let at_once = match &credential {
             Credential::Issued(id) => {
                 let outcome = self.store.delete_at_once(id, at);
-                outcome.map(|outcome| self.told_of(id, outcome, EndReason::Logout))
+                outcome.map(|outcome| self.told_of(id, outcome, why))
             }
             Credential::Sealed(_) | Credential::NotYetValid(_) => None,
             Credential::Rejected | Credential::Unrecognized => Some(Ok(false)),
@@ -351,10 +335,10 @@ impl SessionManager {
         let sessions = Arc::clone(self);
         Either::Right(Box::pin(async move {
             match credential {
-                Credential::Issued(id) => sessions.end_issued(id, at, EndReason::Logout).await,
-                Credential::Sealed(sealed) => sessions.end_sealed(sealed, at, true).await,
+                Credential::Issued(id) => sessions.end_issued(id, at, why).await,
+                Credential::Sealed(sealed) => sessions.end_sealed(sealed, at, Some(why)).await,
                 // It ends nothing that was live, and must not begin.
-                Credential::NotYetValid(sealed) => sessions.end_sealed(sealed, at, false).await,
+                Credential::NotYetValid(sealed) => sessions.end_sealed(sealed, at, None).await,
                 Credential::Rejected | Credential::Unrecognized => Ok(false),
             }
         }))
@@ -416,24 +400,25 @@ impl SessionManager {
         Ok(outcome?.is_some())
     }
 
+    /// Ends a sealed session for this reason; without one it has not begun.
     async fn end_sealed(
         self: &Arc<Self>,
         sealed: SealedSession,
         at: Moment,
-        has_begun: bool,
+        why: Option<EndReason>,
     ) -> Result<bool, StoreError> {
         let sessions = Arc::clone(self);
         let call = async move {
             let outcome = sessions.store.revoke_sealed(&sealed, at).await;
             let ended = match &outcome {
-                Ok(ended) => *ended && has_begun,
-                Err(error) => error.ended().sealed && has_begun,
+                Ok(ended) => *ended,
+                Err(error) => error.ended().sealed,
             };
-            if ended {
+            if let Some(why) = why.filter(|_| ended) {
                 let user = sealed.user.as_ref();
-                sessions.audit.ended(&sealed.id, user, EndReason::Logout);
+                sessions.audit.ended(&sealed.id, user, why);
             }
-            Ok(outcome? && has_begun)
+            Ok(outcome? && why.is_some())
         };
         in_time(within(self.timeouts.call, pin!(to_the_end(call, told))).await)
     }
@@ -441,11 +426,29 @@ impl SessionManager {
     /// Ends all sessions of `user`, sealed ones included; says how many were in the store and
     /// live.
     pub async fn revoke_user(self: &Arc<Self>, user: User) -> Result<usize, StoreError> {
+        self.end_of_user(user, None, true, EndReason::User).await
+    }
+
+    /// Ends the sessions of `user` but the spared, sealed ones included if so; says how many were
+    /// in the store and live.
+    async fn end_of_user(
+        self: &Arc<Self>,
+        user: User,
+        spared: Option<Spared>,
+        with_seals: bool,
+        why: EndReason,
+    ) -> Result<usize, StoreError> {
         let at = self.moment();
-        let seals_until = self.seals.is_some().then(|| self.last_seal_until(at));
+        let ends_seals = with_seals && self.seals.is_some();
+        let seals_until = ends_seals.then(|| self.last_seal_until(at));
         let call = {
             let (sessions, user) = (Arc::clone(self), user.clone());
-            async move { sessions.store.delete_all(&user, at, seals_until).await }
+            async move {
+                match spared {
+                    Some(spared) => sessions.store.trim(&user, &spared, at, seals_until).await,
+                    None => sessions.store.delete_all(&user, at, seals_until).await,
+                }
+            }
         };
         let late = {
             let (sessions, user) = (Arc::clone(self), user.clone());
@@ -456,21 +459,26 @@ impl SessionManager {
                         sessions: ended,
                         sealed,
                     };
-                    sessions.audit.some_ended(&user, &ended);
+                    sessions.audit.some_ended(&user, &ended, why);
                 }
-                Err(error) => sessions.audit.some_ended(&user, error.ended()),
+                Err(error) => sessions.audit.some_ended(&user, error.ended(), why),
             }
         };
         let ended = within(self.timeouts.call, pin!(to_the_end(call, late))).await;
         let ended =
-            in_time(ended).inspect_err(|error| self.audit.some_ended(&user, error.ended()))?;
-        self.audit.all_ended(&user, &ended, seals_until.is_some());
+            in_time(ended).inspect_err(|error| self.audit.some_ended(&user, error.ended(), why))?;
+        self.audit.all_ended(&user, &ended, ends_seals, why);
         Ok(ended.len())
     }
 
     /// When the last of the sealed sessions that exist now is over.
     fn last_seal_until(&self, at: Moment) -> Timestamp {
         at.latest().plus(self.lifetimes.session_ttl.get())
+    }
+
+    /// The live session of this id.
+    pub async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        self.store.find(&id, self.moment()).await
     }
 
     /// The live sessions of `user`.

@@ -11,6 +11,7 @@ mod manager;
 mod not_before;
 mod record;
 pub mod sealed;
+mod spared;
 mod store;
 mod token;
 mod ttl;
@@ -21,9 +22,12 @@ pub use clock::{CLOCK_SKEW, Clock, Reading, SystemClock, Timestamp};
 pub use credential::Seals;
 pub use error_class::{CommonClass, ErrorClass};
 pub use list::SessionList;
-pub use manager::{Identity, IssueError, Lifetimes, SessionManager, Timeouts};
+pub use manager::{
+    Identity, IssueError, Issued, Lifetimes, Login, OwnError, SessionManager, Timeouts,
+};
 pub use not_before::NotBefore;
 pub use record::{InvalidLabel, InvalidUser, Label, Moment, SealedSession, Session, User};
+pub use spared::{Spared, Trim};
 pub use store::{Ended, SessionStore, StoreError, StoreErrorKind};
 pub use token::{InvalidSessionId, MAX_TOKEN_BYTES, SessionId, SessionToken};
 pub use ttl::{InvalidTtl, Ttl};

@@ -10,8 +10,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{
-    CommonClass, ErrorClass, Moment, SealedSession, Session, SessionId, SessionList, Timestamp,
-    User,
+    CommonClass, ErrorClass, Moment, SealedSession, Session, SessionId, SessionList, Spared,
+    Timestamp, User,
 };
 
 /// A place that keeps sessions.
@@ -88,6 +88,21 @@ pub trait SessionStore: Send + Sync + 'static {
         user: &User,
         at: Moment,
         seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let nobody = Spared::These(Vec::new());
+        self.trim(user, &nobody, at, seals_until).await
+    }
+
+    /// Removes the user's sessions but the `spared`, hands the live ones among them to exactly one
+    /// caller, and sets the mark as [`delete_all`](Self::delete_all) does. An insert that races
+    /// with it is either taken into account or survives whole; of calls that race and spare the
+    /// last ones, none removes what all of them spare.
+    async fn trim(
+        &self,
+        user: &User,
+        spared: &Spared,
+        at: Moment,
+        seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Revokes a sealed session until its `expires_at`; says whether that ended it, which it
@@ -139,11 +154,11 @@ pub struct StoreError {
 /// What a call had ended when it failed: what it would have handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// Of [`delete`](SessionStore::delete) and [`delete_all`](SessionStore::delete_all): the live
-    /// sessions that it removed.
+    /// Of [`delete`](SessionStore::delete), [`delete_all`](SessionStore::delete_all) and
+    /// [`trim`](SessionStore::trim): the live sessions that it removed.
     pub sessions: Vec<Session>,
     /// Of [`revoke_sealed`](SessionStore::revoke_sealed): whether it ended that session. Of
-    /// `delete_all`: whether it set the mark.
+    /// `delete_all` and `trim`: whether it set the mark.
     pub sealed: bool,
 }
 

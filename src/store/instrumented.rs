@@ -15,8 +15,8 @@ use super::outages::Outages;
 use crate::deadline::within;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
-    User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, Spared, StoreError,
+    Timestamp, User,
 };
 
 /// A store whose calls end in time and are counted, and which says when it works again.
@@ -138,6 +138,17 @@ impl<S: SessionStore> SessionStore for Instrumented<S> {
     ) -> Result<Vec<Session>, StoreError> {
         let call = self.inner.delete_all(user, at, seals_until);
         self.awaited(StoreOperation::DeleteAll, call).await
+    }
+
+    async fn trim(
+        &self,
+        user: &User,
+        spared: &Spared,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let call = self.inner.trim(user, spared, at, seals_until);
+        self.awaited(StoreOperation::Trim, call).await
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {

@@ -31,8 +31,8 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError, Timestamp,
-    User,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, Spared, StoreError,
+    Timestamp, Trim, User,
 };
 use index::{Handle, UserKey};
 pub(super) use tables::Mark;
@@ -237,24 +237,24 @@ impl MemoryStore {
         users.index.remove(key, handle_of(&session.id));
     }
 
-    /// Sets the user's mark, or moves it. `reserved` says whether there is room for one.
+    /// Sets the user's mark, or moves it. Room for one may be `reserved`, or may just have been
+    /// made.
     fn mark(
         &self,
-        (key, user): (UserKey, &User),
+        user: &User,
         table: &mut Users,
         mark: Mark,
-        reserved: bool,
+        (reserved, has_room): (bool, bool),
     ) -> Result<(), StoreError> {
         if let Some(known) = table.marks.get_mut(user) {
             *known = known.followed_by(mark, user);
             self.uncount(usize::from(reserved));
             return Ok(());
         }
+        if !has_room {
+            return Err(StoreError::full());
+        }
         if !reserved {
-            // A user with sessions is about to lose them, so there will be room.
-            if table.index.first(key).is_none() {
-                return Err(StoreError::full());
-            }
             self.len.fetch_add(1, Ordering::Relaxed);
         }
         table.marks.insert(user.clone(), mark);
@@ -321,30 +321,37 @@ impl SessionStore for MemoryStore {
         ))
     }
 
-    async fn delete_all(
+    async fn trim(
         &self,
         user: &User,
+        spared: &Spared,
         at: Moment,
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
         let reserved = seals_until.is_some() && self.reserve_or_sweep(at).await.is_ok();
         let key = self.user_key(user);
         let mut users = self.user_table(key).lock();
-        if let Some(until) = seals_until {
-            let mark = Mark::at(at, until);
-            self.mark((key, user), &mut users, mark, reserved)?;
-        }
-        let mut ended = Vec::new();
+        let (mut trim, mut removed) = (Trim::new(spared, at), Vec::new());
         for_each_handle(&mut users, key, |users, handle| {
-            let taken = self.take(handle, |session| is_indexed_as(session, handle, user));
+            let seen = self.look(handle, |session| is_indexed_as(session, handle, user));
+            let Some(id) = seen.and_then(|session| trim.see(&session)) else {
+                return;
+            };
+            let handle = handle_of(&id);
             // What another has taken is his to remove from the index.
-            if let Some(session) = taken {
+            if let Some(session) = self.take(handle, |session| session.id == id) {
                 users.index.remove(key, handle);
                 self.uncount(1);
-                ended.extend(at.is_live(&session).then_some(session));
+                removed.push(session);
             }
         });
-        Ok(ended)
+        if let Some(until) = seals_until {
+            // What was removed has made room.
+            let has_room = reserved || !removed.is_empty();
+            self.mark(user, &mut users, Mark::at(at, until), (reserved, has_room))?;
+        }
+        removed.retain(|session| at.is_live(session));
+        Ok(removed)
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {

@@ -30,7 +30,8 @@ fn issuing_answers_201_with_all_a_login_backend_needs() {
         let text = issued[moment].as_str().unwrap();
         assert!(text.ends_with('Z') && text.as_bytes()[10] == b'T', "{text}");
     }
-    assert_eq!(issued.as_object().unwrap().len(), 6);
+    assert_eq!(issued["ended"], 0);
+    assert_eq!(issued.as_object().unwrap().len(), 7);
 }
 
 fn a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once(start: &Start) {
@@ -56,6 +57,9 @@ fn a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once(start: &Sta
     );
 
     let one = format!("/admin/sessions/{}", issued[0]["id"].as_str().unwrap());
+    let shown = service.ask_admin("GET", &one);
+    assert_eq!(shown.status, 200);
+    assert!(listed.contains(&shown.json()), "{shown:?}");
     assert_eq!(service.ask_admin("DELETE", &one).status, 204);
     assert_envelope(
         &service.ask_admin("DELETE", &one),
@@ -65,6 +69,10 @@ fn a_users_sessions_are_listed_and_revoked_one_by_one_or_all_at_once(start: &Sta
     );
     let odd = service.ask_admin("DELETE", "/admin/sessions/not-an-id");
     assert_envelope(&odd, 404, "Not Found", "No such session");
+    for gone in [one.as_str(), "/admin/sessions/not-an-id"] {
+        let shown = service.ask_admin("GET", gone);
+        assert_envelope(&shown, 404, "Not Found", "No such session");
+    }
 
     let revoked = service.ask_admin("DELETE", target);
     assert_eq!(revoked.json(), serde_json::json!({ "revoked": 2 }));
@@ -258,7 +266,7 @@ fn a_body_must_be_json_by_its_type_and_not_too_large() {
     let answer = ask().body("{\"user\":\"42\"}").send(service.admin);
     let sentence = "The body must be application/json";
     assert_envelope(&answer, 415, "Unsupported Media Type", sentence);
-    let large = format!("{{\"user\":\"{}\"}}", "u".repeat(16 * 1024));
+    let large = format!("{{\"user\":\"{}\"}}", "u".repeat(64 * 1024));
     let answer = ask().json(&large).send(service.admin);
     assert_envelope(&answer, 413, "Payload Too Large", "The body is too large");
 }

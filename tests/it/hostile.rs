@@ -339,15 +339,15 @@ fn a_client_that_hangs_up_changes_nothing_about_its_logout() {
 }
 
 #[test]
-fn an_admin_body_of_more_than_16_kib_is_413() {
+fn an_admin_body_of_more_than_64_kib_is_413() {
     let service = Service::start();
     let body = |length: usize| {
         let start = r#"{"user":"42"}"#;
         format!("{start}{}", " ".repeat(length - start.len()))
     };
     let issue = |body: &str| Ask::authorized("POST", "/admin/sessions").json(body);
-    assert_eq!(issue(&body(16 * 1024)).send(service.admin).status, 201);
-    for length in [16 * 1024 + 1, 4 * 1024 * 1024] {
+    assert_eq!(issue(&body(64 * 1024)).send(service.admin).status, 201);
+    for length in [64 * 1024 + 1, 4 * 1024 * 1024] {
         let answer = issue(&body(length)).send(service.admin);
         assert_envelope(&answer, 413, "Payload Too Large", "The body is too large");
     }
@@ -357,7 +357,7 @@ fn an_admin_body_of_more_than_16_kib_is_413() {
         .header("content-type", "application/json")
         .header("transfer-encoding", "chunked");
     connection.write(&head.bytes());
-    connection.write(format!("8000\r\n{}\r\n0\r\n\r\n", body(0x8000)).as_bytes());
+    connection.write(format!("18000\r\n{}\r\n0\r\n\r\n", body(0x18000)).as_bytes());
     assert_eq!(connection.answer_to("POST").status, 413);
 }
 

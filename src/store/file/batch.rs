@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 use super::entry::Entry;
 use super::journal::Fault;
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, StoreError, StoreErrorKind, Timestamp, User,
+    Moment, SealedSession, Session, SessionId, Spared, StoreError, StoreErrorKind, Timestamp, Trim,
+    User,
 };
 use crate::store::memory::{Mark, MemoryStore};
 
@@ -68,16 +69,20 @@ impl<'a> Batch<'a> {
         self.answer(reply, ended);
     }
 
-    pub(super) fn delete_all(
+    pub(super) fn trim(
         &mut self,
         user: &User,
+        spared: &Spared,
         at: Moment,
         seals_until: Option<Timestamp>,
         reply: Reply<Vec<Session>>,
     ) {
         let added = self.added.values().filter(|session| session.user == *user);
-        let mut ids: Vec<SessionId> = added.map(|session| session.id).collect();
-        ids.extend(self.memory.peek_all(user).iter().map(|session| session.id));
+        let mut sessions = self.memory.peek_all(user);
+        sessions.retain(|session| !self.removed.contains(&session.id));
+        sessions.extend(added.cloned());
+        let mut trim = Trim::new(spared, at);
+        let ids: Vec<SessionId> = sessions.iter().filter_map(|one| trim.see(one)).collect();
         let ended: Vec<Session> = ids.iter().filter_map(|id| self.end(id)).collect();
         if let Some(until) = seals_until {
             // A user that loses a session makes room for its mark.
@@ -298,13 +303,14 @@ mod tests {
     fn a_mark_that_takes_the_place_of_another_needs_no_room() {
         let memory = MemoryStore::new(2);
         let until = Some(Timestamp::from_millis(1_000));
+        let all = Spared::These(Vec::new());
         let now = Timestamp::from_millis(1);
         let later = Moment { now, ..AT };
         let mut batch = Batch::new(&memory);
-        let marked = ask(|reply| batch.delete_all(&ann(), AT, until, reply));
+        let marked = ask(|reply| batch.trim(&ann(), &all, AT, until, reply));
         batch.succeed();
         let mut batch = Batch::new(&memory);
-        let moved = ask(|reply| batch.delete_all(&ann(), later, until, reply));
+        let moved = ask(|reply| batch.trim(&ann(), &all, later, until, reply));
         let first = ask(|reply| batch.insert(session(1), later, reply));
         let second = ask(|reply| batch.insert(session(2), later, reply));
         batch.succeed();

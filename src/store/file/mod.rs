@@ -42,7 +42,7 @@ use self::journal::{Journal, Unreadable};
 use self::writer::{Call, Writer, replay};
 use super::MemoryStore;
 use crate::session::{
-    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
+    Moment, SealedSession, Session, SessionId, SessionList, SessionStore, Spared, StoreError,
     StoreErrorKind, Timestamp, User,
 };
 
@@ -296,13 +296,15 @@ impl SessionStore for FileStore {
         self.memory.list(user, at).await
     }
 
-    async fn delete_all(
+    async fn trim(
         &self,
         user: &User,
+        spared: &Spared,
         at: Moment,
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
-        self.call(|reply| Call::DeleteAll(user.clone(), at, seals_until, reply))
+        let (user, spared) = (user.clone(), spared.clone());
+        self.call(|reply| Call::Trim(user, spared, at, seals_until, reply))
             .await
     }
 

@@ -21,7 +21,7 @@ use super::batch::{Batch, Callback, Reply, call_all, unavailable};
 use super::entry::Entry;
 use super::journal::{Fault, Journal, Unreadable};
 use crate::rate_limit::RateLimit;
-use crate::session::{Moment, SealedSession, Session, SessionId, Timestamp, User};
+use crate::session::{Moment, SealedSession, Session, SessionId, Spared, Timestamp, User};
 use crate::store::memory::MemoryStore;
 
 /// How long last uses may wait to be written, if no commit takes them along.
@@ -47,7 +47,7 @@ const MAX_LINGER: Duration = Duration::from_millis(1);
 pub(super) enum Call {
     Insert(Session, Moment, Reply<()>),
     Delete(SessionId, Moment, Reply<Option<Session>>),
-    DeleteAll(User, Moment, Option<Timestamp>, Reply<Vec<Session>>),
+    Trim(User, Spared, Moment, Option<Timestamp>, Reply<Vec<Session>>),
     RevokeSealed(SealedSession, Moment, Reply<bool>),
     Seen(SessionId, Timestamp),
     Sweep(Moment, Reply<()>),
@@ -190,8 +190,8 @@ impl Writer {
             match call {
                 Call::Insert(session, at, reply) => batch.insert(session, at, reply),
                 Call::Delete(id, at, reply) => batch.delete(&id, at, reply),
-                Call::DeleteAll(user, at, until, reply) => {
-                    batch.delete_all(&user, at, until, reply);
+                Call::Trim(user, spared, at, until, reply) => {
+                    batch.trim(&user, &spared, at, until, reply);
                 }
                 Call::RevokeSealed(sealed, at, reply) => batch.revoke_sealed(&sealed, at, reply),
                 Call::Seen(id, at) => self.note_seen(id, at),

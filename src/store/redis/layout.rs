@@ -31,6 +31,10 @@
 //!   index exactly the ids it has read. A login that races with it has either entered the index
 //!   before the last read, and is counted, or after, and survives whole: its id is not among those
 //!   removed. After a crash in the middle the index still names what is left.
+//! - *Trim* does the same, but looks the records up first if it is to spare the last ones. No script
+//!   could: a cluster has a user's sessions on many servers. None is needed either: a session is
+//!   taken only when as many later ones have been seen live, so of logins at once none ends the
+//!   last. See [`Trim`](crate::session::Trim).
 //! - *Use* renews the record, then enters the session in the index again, should it have been lost
 //!   there (a failover can lose one key's last writes and keep another's).
 

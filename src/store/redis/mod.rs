@@ -39,8 +39,8 @@ use self::topology::Topology;
 pub use self::url::{InvalidRedisUrl, RedisUrl};
 use crate::metrics::Metrics;
 use crate::session::{
-    Ended, Moment, SealedSession, Session, SessionId, SessionList, SessionStore, StoreError,
-    Timestamp, User,
+    Ended, Moment, SealedSession, Session, SessionId, SessionList, SessionStore, Spared,
+    StoreError, Timestamp, User,
 };
 
 /// Where the store is and what is asked of it.
@@ -185,15 +185,17 @@ impl SessionStore for RedisStore {
         Ok(self.inner.list(user, at).await?)
     }
 
-    async fn delete_all(
+    async fn trim(
         &self,
         user: &User,
+        spared: &Spared,
         at: Moment,
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
-        let user = user.clone();
-        self.spawned(move |inner| async move { inner.end_all(&user, at, seals_until).await })
-            .await
+        let (user, spared) = (user.clone(), spared.clone());
+        let work =
+            async move |inner: Arc<Inner>| inner.end_but(&user, &spared, at, seals_until).await;
+        self.spawned(work).await
     }
 
     async fn revoke_sealed(&self, sealed: &SealedSession, at: Moment) -> Result<bool, StoreError> {

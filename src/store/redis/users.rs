@@ -17,7 +17,8 @@ use super::conn::Purpose;
 use super::error::{Class, Failure};
 use super::{Inner, get, getdel, scripts, understood};
 use crate::session::{
-    Ended, Moment, NotBefore, Session, SessionId, SessionList, StoreError, Timestamp, User,
+    Ended, Moment, NotBefore, Session, SessionId, SessionList, Spared, StoreError, Timestamp, Trim,
+    User,
 };
 
 /// How many ids are read, and their sessions taken, in one go.
@@ -111,17 +112,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends the user's sessions, then sets the mark: out of memory, the first makes room for the
+    /// Ends the user's sessions but the spared, then sets the mark: out of memory, the first makes room for the
     /// second. However it fails, what it has ended is out of the index too, so that another try
     /// goes on from there.
-    pub(super) async fn end_all(
+    pub(super) async fn end_but(
         &self,
         user: &User,
+        spared: &Spared,
         at: Moment,
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
         let call = self.call();
-        let ending = Ending::new(self, &call, user, at);
+        let ending = Ending::new(self, &call, user, spared, at);
         ending.note(call.include_all().await);
         ending.take_all().await;
         let mut has_marked = false;
@@ -193,31 +195,44 @@ enum Order {
     LastFirst,
 }
 
-/// The end of all sessions of a user, page by page.
+/// The end of a user's sessions but the spared, page by page.
 ///
 /// A page is read behind those ids that are still worked on. Those leave the index meanwhile and
 /// let others move up, which such a page misses; so the last is read when nothing is worked on any
-/// more, and has all that is left. Whoever logs in after that has survived.
+/// more, and has all that is left. Whoever logs in after that has survived. Ids of sessions that are
+/// spared stay in the index, and the last page is read from its beginning and has them too: others
+/// may have left it in between.
 struct Ending<'a> {
     store: &'a Inner,
     call: &'a Call<'a>,
     user: &'a User,
+    spared: &'a Spared,
+    trim: Mutex<Trim<'a>>,
     at: Moment,
     ended: Mutex<Vec<Session>>,
     /// The first of all that failed.
     failure: Mutex<Option<Failure>>,
     worked_on: AtomicUsize,
-    /// Ids that stay in the index, because it is not known whether their sessions are over.
+    /// Ids that stay in the index: their sessions are spared, or it is not known whether they are
+    /// over.
     stuck: AtomicUsize,
     page_is_done: Notify,
 }
 
 impl<'a> Ending<'a> {
-    fn new(store: &'a Inner, call: &'a Call<'a>, user: &'a User, at: Moment) -> Self {
+    fn new(
+        store: &'a Inner,
+        call: &'a Call<'a>,
+        user: &'a User,
+        spared: &'a Spared,
+        at: Moment,
+    ) -> Self {
         Self {
             store,
             call,
             user,
+            spared,
+            trim: Mutex::new(Trim::new(spared, at)),
             at,
             ended: Mutex::default(),
             failure: Mutex::default(),
@@ -242,7 +257,7 @@ impl<'a> Ending<'a> {
             }
         };
         let pages = stream::unfold(false, next).boxed();
-        let taking = pages.map(|ids| self.take(ids).boxed());
+        let taking = pages.map(|ids| self.work_on(ids).boxed());
         taking.buffer_unordered(OVERLAP).collect::<()>().await;
     }
 
@@ -255,12 +270,21 @@ impl<'a> Ending<'a> {
                 return None;
             }
             let worked_on = self.worked_on.load(Ordering::Acquire);
-            let first = worked_on + self.stuck.load(Ordering::Acquire);
+            // One that is spared no longer may be counted out before it is counted in.
+            let mut first = worked_on.wrapping_add(self.stuck.load(Ordering::Acquire));
+            if self.spares_some() {
+                if self.failure.lock().is_some() {
+                    return None;
+                }
+                if worked_on == 0 {
+                    first = 0;
+                }
+            }
             let page = self
                 .store
                 .page(self.call, self.user, first, Order::FirstFirst)
                 .await;
-            let ids = match page {
+            let mut ids = match page {
                 Ok(ids) => ids,
                 Err(failure) => {
                     self.note::<()>(Err(failure));
@@ -268,19 +292,56 @@ impl<'a> Ending<'a> {
                 }
             };
             let is_last = ids.len() < PAGE && worked_on == 0;
+            self.leave_out_spared(&mut ids);
             if !ids.is_empty() {
                 self.worked_on.fetch_add(ids.len(), Ordering::AcqRel);
                 return Some((ids, is_last));
             }
-            if is_last {
+            if worked_on == 0 {
                 return None;
             }
             self.page_is_done.notified().await;
         }
     }
 
-    /// Takes the sessions, then removes from the index those ids whose sessions are over for sure.
-    async fn take(&self, ids: Vec<SessionId>) {
+    fn spares_some(&self) -> bool {
+        !matches!(self.spared, Spared::These(ids) if ids.is_empty())
+    }
+
+    fn leave_out_spared(&self, ids: &mut Vec<SessionId>) {
+        let trim = self.trim.lock();
+        ids.retain(|id| !trim.keeps(id));
+    }
+
+    /// Ends those of the sessions that are to be ended.
+    async fn work_on(&self, ids: Vec<SessionId>) {
+        let count = ids.len();
+        let ids = match self.spared {
+            Spared::These(_) => ids,
+            Spared::Last(_) => self.too_many_with(ids).await,
+        };
+        let over = self.take(ids).await;
+        self.stuck.fetch_add(count, Ordering::AcqRel);
+        self.stuck.fetch_sub(over, Ordering::AcqRel);
+        self.worked_on.fetch_sub(count, Ordering::AcqRel);
+        self.page_is_done.notify_one();
+    }
+
+    /// Which sessions are to be ended now that these are known, too.
+    async fn too_many_with(&self, ids: Vec<SessionId>) -> Vec<SessionId> {
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        let looked_up = self
+            .store
+            .look_up(self.call, self.user, ids, &mut found, &mut gone);
+        self.note(looked_up.await);
+        let mut trim = self.trim.lock();
+        gone.extend(found.iter().filter_map(|session| trim.see(session)));
+        gone
+    }
+
+    /// Takes the sessions, then removes from the index those ids whose sessions are over for sure;
+    /// says how many those are.
+    async fn take(&self, ids: Vec<SessionId>) -> usize {
         let key = |id| self.store.layout.session(id);
         let keys: Vec<String> = ids.iter().map(key).collect();
         let answers = self
@@ -310,9 +371,6 @@ impl<'a> Ending<'a> {
                 self.note::<()>(Err(failure));
             }
         }
-        self.stuck
-            .fetch_add(ids.len() - over.len(), Ordering::AcqRel);
-        self.worked_on.fetch_sub(ids.len(), Ordering::AcqRel);
-        self.page_is_done.notify_one();
+        over.len()
     }
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, poll_fn};
 use futures_util::stream::FuturesUnordered;
-use neptun_auth::session::{Moment, Session, SessionList, SessionStore};
+use neptun_auth::session::{Moment, Session, SessionList, SessionStore, Spared};
 
 use super::fixtures::{
     HOUR, MILLISECOND, MINUTE, earlier, fresh_id, ids, kept, later, list, present, sealed_of,
@@ -277,6 +277,30 @@ pub(crate) async fn list_is_the_thousand_that_expire_last_and_says_whether_there
         assert_eq!(ids(&list.sessions), ids(latest));
         assert_eq!(list.truncated, truncated);
     }
+}
+
+pub(crate) async fn trim_goes_through_all_sessions_of_the_user(store: &dyn SessionStore) {
+    const MANY: usize = 2_500;
+    let (at, anna) = (present(), user("anna"));
+    let mut sessions = Vec::new();
+    for nth in 0..MANY {
+        // The last to come expire neither first nor last.
+        let minutes = u32::try_from((nth * 7) % MANY).unwrap();
+        let mut session = session_of(&anna, later(at, u32::try_from(nth).unwrap() * MILLISECOND));
+        session.expires_at = session.expires_at.plus(minutes * MINUTE);
+        store.insert(session.clone(), at).await.unwrap();
+        sessions.push(session);
+    }
+    let foreign = kept(store, &user("berta"), at).await;
+    let (older, last) = sessions.split_at(MANY - 100);
+    let ended = store.trim(&anna, &Spared::Last(100), at, None).await;
+    assert_eq!(ids(&ended.unwrap()), ids(older));
+    assert_eq!(ids(&list(store, &anna, at).await), ids(last));
+    let these = Spared::These(ids(&last[..20]));
+    let ended = store.trim(&anna, &these, at, None).await;
+    assert_eq!(ids(&ended.unwrap()), ids(&last[20..]));
+    assert_eq!(ids(&list(store, &anna, at).await), ids(&last[..20]));
+    assert_present(store, &foreign, at).await;
 }
 
 pub(crate) async fn approximate_len_counts_sessions_and_revocations_where_it_is_known(

@@ -73,6 +73,7 @@ macro_rules! conformance {
                 a_call_may_be_begun_by_one_task_and_awaited_by_another
                 a_future_that_is_dropped_leaves_the_store_whole
                 list_is_the_thousand_that_expire_last_and_says_whether_there_are_more
+                trim_goes_through_all_sessions_of_the_user
                 approximate_len_counts_sessions_and_revocations_where_it_is_known
             }
 
@@ -80,6 +81,8 @@ macro_rules! conformance {
                 delete_hands_the_session_to_exactly_one_caller_however_many_ask_at_once
                 delete_all_hands_the_live_ones_to_exactly_one_caller
                 an_insert_that_races_with_delete_all_is_among_them_or_survives_whole
+                of_logins_at_once_that_spare_the_last_the_last_stays
+                an_insert_that_races_with_trim_is_among_them_or_survives_whole
                 a_touch_that_races_with_a_delete_brings_nothing_back
                 a_sweep_that_races_with_a_delete_takes_nothing_live
                 revoke_sealed_ends_it_for_exactly_one_caller

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use neptun_auth::session::{
-    CLOCK_SKEW, Moment, NotBefore, SealedSession, Session, SessionId, SessionStore, User,
+    CLOCK_SKEW, Moment, NotBefore, SealedSession, Session, SessionId, SessionStore, Spared, User,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::sample::Index;
@@ -44,6 +44,12 @@ enum Step {
     Delete(Index),
     DeleteAll {
         user: Index,
+        with_mark: bool,
+    },
+    /// Spares the last so many, or else the session.
+    Trim {
+        session: Index,
+        last: Option<usize>,
         with_mark: bool,
     },
     RevokeSealed(Index),
@@ -109,6 +115,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index().prop_map(Step::Delete),
         3 => (index(), any::<bool>())
             .prop_map(|(user, with_mark)| Step::DeleteAll { user, with_mark }),
+        3 => (index(), option::of(1..4_usize), any::<bool>())
+            .prop_map(|(session, last, with_mark)| Step::Trim { session, last, with_mark }),
         2 => index().prop_map(Step::RevokeSealed),
         1 => Just(Step::Sweep),
         2 => index().prop_map(Step::Look),
@@ -167,8 +175,21 @@ impl Model {
     }
 
     fn delete_all(&mut self, user: &User, at: Moment, with_mark: bool) -> Vec<Session> {
-        let ended = self.list(user, at);
-        self.kept.retain(|session| session.user != *user);
+        self.trim(user, &[], at, with_mark)
+    }
+
+    /// Whatever else is there goes too: it may be live to others.
+    fn trim(
+        &mut self,
+        user: &User,
+        spared: &[SessionId],
+        at: Moment,
+        with_mark: bool,
+    ) -> Vec<Session> {
+        let mut ended = self.list(user, at);
+        ended.retain(|session| !spared.contains(&session.id));
+        self.kept
+            .retain(|session| session.user != *user || spared.contains(&session.id));
         if with_mark {
             let newer = NotBefore::at(at);
             let follow = |known: &mut NotBefore| *known = known.followed_by(newer).0;
@@ -178,6 +199,15 @@ impl Model {
                 .or_insert(newer);
         }
         ended
+    }
+
+    /// The last live sessions of the user.
+    fn last(&self, user: &User, most: usize, at: Moment) -> Vec<SessionId> {
+        let mut live = self.list(user, at);
+        // Stable: those that are further ahead than clocks differ come first.
+        live.sort_by_key(|session| session.created_at <= at.now.plus(CLOCK_SKEW));
+        let last = live.iter().rev().take(most);
+        last.map(|session| session.id).collect()
     }
 
     fn is_revoked(&self, sealed: &SealedSession, at: Moment) -> bool {
@@ -278,6 +308,21 @@ impl<'a> Run<'a> {
                 let until = with_mark.then(|| by.latest().plus(SEALED + 2 * CLOCK_SKEW));
                 let ended = self.store.delete_all(user, by, until).await.unwrap();
                 assert_eq!(sorted(ended), self.model.delete_all(user, by, *with_mark));
+                self.look(Some(user), self.at).await;
+            }
+            Step::Trim {
+                session,
+                last,
+                with_mark,
+            } => {
+                let Session { id, user, .. } = session.get(&self.known);
+                let until = with_mark.then(|| by.latest().plus(SEALED + 2 * CLOCK_SKEW));
+                let (spared, ids) = match last {
+                    Some(most) => (Spared::Last(*most), self.model.last(user, *most, by)),
+                    None => (Spared::These(vec![*id]), vec![*id]),
+                };
+                let ended = self.store.trim(user, &spared, by, until).await.unwrap();
+                assert_eq!(sorted(ended), self.model.trim(user, &ids, by, *with_mark));
                 self.look(Some(user), self.at).await;
             }
             Step::RevokeSealed(sealed) => {

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use neptun_auth::session::{Moment, SealedSession, Session, SessionId, SessionStore, User};
+use neptun_auth::session::{Moment, SealedSession, Session, SessionId, SessionStore, Spared, User};
 use tokio::sync::Barrier;
 
-use super::fixtures::{HOUR, MINUTE, ids, kept, later, list, present, sealed_of, session_of, user};
+use super::fixtures::{
+    HOUR, MILLISECOND, MINUTE, earlier, ids, kept, later, list, present, sealed_of, session_of,
+    user,
+};
 
 /// How many tasks race, and for how many sessions in one round.
 const RACERS: usize = 4;
@@ -141,6 +144,73 @@ pub(crate) async fn an_insert_that_races_with_delete_all_is_among_them_or_surviv
             );
         }
         let rest = store.delete_all(&anna, at, None).await.unwrap();
+        assert_eq!(ids(&rest), listed);
+    }
+}
+
+pub(crate) async fn of_logins_at_once_that_spare_the_last_the_last_stays(
+    store: Store,
+    rounds: u32,
+) {
+    let (at, anna) = (present(), user("anna"));
+    for _ in 0..rounds {
+        let before = kept(&*store, &anna, earlier(at, MINUTE)).await;
+        // Two at each of two moments, so that ids decide too.
+        let born = [0, 1, 1, 0].map(|millis| later(at, millis * MILLISECOND));
+        let logins = born.map(|born| session_of(&anna, born));
+        let handed = race(&store, &logins, |racer, store, logins| async move {
+            let login = logins[racer].clone();
+            let anna = login.user.clone();
+            store.insert(login, at).await.unwrap();
+            let spared = Spared::Last(1);
+            store.trim(&anna, &spared, at, None).await.unwrap()
+        });
+        let handed = handed.await;
+        let mut all = [&logins[..], &[before]].concat();
+        all.sort_by_key(|session| (session.created_at, session.id));
+        let last = all.pop().unwrap();
+        assert_each_handed_once(&handed, &all);
+        assert_eq!(list(&*store, &anna, at).await, std::slice::from_ref(&last));
+        store.delete(&last.id, at).await.unwrap();
+    }
+}
+
+pub(crate) async fn an_insert_that_races_with_trim_is_among_them_or_survives_whole(
+    store: Store,
+    rounds: u32,
+) {
+    let (at, anna) = (present(), user("anna"));
+    let own = kept(&*store, &anna, at).await;
+    for _ in 0..rounds {
+        let sessions: Vec<_> = (0..PRIZES).map(|_| session_of(&anna, at)).collect();
+        let handed = race(&store, &sessions, |racer, store, sessions| {
+            let spared = Spared::These(vec![own.id]);
+            async move {
+                let mut handed = Vec::new();
+                // Half of them log in, a share each, while the others end the others.
+                for session in sessions.into_iter().skip(racer / 2).step_by(2) {
+                    if racer % 2 == 0 {
+                        store.insert(session, at).await.unwrap();
+                    } else {
+                        let ended = store.trim(&session.user, &spared, at, None).await;
+                        handed.extend(ended.unwrap());
+                    }
+                }
+                handed
+            }
+        });
+        let times = times_handed(&handed.await);
+        let mut listed = ids(&list(&*store, &anna, at).await);
+        for session in &sessions {
+            let counted = times.get(&session.id).copied().unwrap_or_default();
+            let found = store.find(&session.id, at).await.unwrap().is_some();
+            assert_eq!(found, listed.contains(&session.id), "survived by half");
+            assert_eq!(counted, usize::from(!found), "counted or alive");
+        }
+        assert!(listed.contains(&own.id), "the spared one is over");
+        let spared = Spared::These(vec![own.id]);
+        let rest = store.trim(&anna, &spared, at, None).await.unwrap();
+        listed.retain(|id| *id != own.id);
         assert_eq!(ids(&rest), listed);
     }
 }

@@ -12,9 +12,9 @@ use neptun_auth::http::{self, App, BearerTokens, CookieSettings, Draining, Sessi
 use neptun_auth::metrics::{Listener, Metrics};
 use neptun_auth::server::{ConnectionCounts, Shutdown, serve};
 use neptun_auth::session::{
-    Clock, CommonClass, Lifetimes, Moment, SealedSession, Session, SessionId, SessionList,
-    SessionManager, SessionStore, StoreError, StoreErrorKind, SystemClock, Timeouts, Timestamp,
-    User,
+    Clock, CommonClass, Lifetimes, Login, Moment, SealedSession, Session, SessionId, SessionList,
+    SessionManager, SessionStore, Spared, StoreError, StoreErrorKind, SystemClock, Timeouts,
+    Timestamp, User,
 };
 use neptun_auth::store::{Instrumented, MemoryStore};
 use tokio::net::TcpListener;
@@ -60,6 +60,8 @@ impl Gate {
 struct FaultyStore {
     inner: MemoryStore,
     fault: Arc<AtomicU8>,
+    /// The one method that fails, if it is not all.
+    step: Arc<Mutex<Option<&'static str>>>,
     gate: Arc<Gate>,
 }
 
@@ -68,10 +70,22 @@ impl FaultyStore {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        self.suffer_at("", call).await
+    }
+
+    async fn suffer_at<T>(
+        &self,
+        step: &str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let error = Err(
             StoreError::new(StoreErrorKind::Unavailable, CommonClass::Overloaded)
                 .caused_by("a secret cause"),
         );
+        let failing = *self.step.lock().unwrap();
+        if failing.is_some_and(|failing| failing != step) {
+            return call.await;
+        }
         let mut fault = self.fault.load(Ordering::SeqCst);
         if fault == Fault::Waits as u8 {
             self.gate.pass().await;
@@ -90,11 +104,12 @@ impl FaultyStore {
 #[async_trait]
 impl SessionStore for FaultyStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
-        self.suffer(self.inner.insert(session, at)).await
+        self.suffer_at("insert", self.inner.insert(session, at))
+            .await
     }
 
     async fn find(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        self.suffer(self.inner.find(id, at)).await
+        self.suffer_at("find", self.inner.find(id, at)).await
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
@@ -105,7 +120,7 @@ impl SessionStore for FaultyStore {
     }
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
-        self.suffer(self.inner.delete(id, at)).await
+        self.suffer_at("delete", self.inner.delete(id, at)).await
     }
 
     async fn list(&self, user: &User, at: Moment) -> Result<SessionList, StoreError> {
@@ -119,6 +134,17 @@ impl SessionStore for FaultyStore {
         seals_until: Option<Timestamp>,
     ) -> Result<Vec<Session>, StoreError> {
         self.suffer(self.inner.delete_all(user, at, seals_until))
+            .await
+    }
+
+    async fn trim(
+        &self,
+        user: &User,
+        spared: &Spared,
+        at: Moment,
+        seals_until: Option<Timestamp>,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.suffer_at("trim", self.inner.trim(user, spared, at, seals_until))
             .await
     }
 
@@ -197,6 +223,7 @@ impl Clock for ShiftedClock {
 /// Both listeners of a service whose store fails as told.
 pub struct FaultyService {
     fault: Arc<AtomicU8>,
+    step: Arc<Mutex<Option<&'static str>>>,
     gate: Arc<Gate>,
     log: Arc<Log>,
     end: Option<(oneshot::Sender<()>, JoinHandle<usize>)>,
@@ -239,6 +266,7 @@ impl FaultyService {
         let runtime = logging_runtime(&log);
         let _inside = runtime.enter();
         let fault = Arc::new(AtomicU8::new(Fault::None as u8));
+        let step = Arc::default();
         let gate = Arc::new(Gate {
             called: Semaphore::new(0),
             released: Semaphore::new(0),
@@ -246,6 +274,7 @@ impl FaultyService {
         let store = FaultyStore {
             inner: MemoryStore::new(1000),
             fault: Arc::clone(&fault),
+            step: Arc::clone(&step),
             gate: Arc::clone(&gate),
         };
         let metrics = Arc::new(Metrics::new(http::ROUTES));
@@ -313,6 +342,7 @@ impl FaultyService {
         runtime.spawn(serve(admin, admin_service, limits, counts, shutdown));
         Self {
             fault,
+            step,
             gate,
             log,
             end: Some((trigger, public)),
@@ -328,7 +358,14 @@ impl FaultyService {
 
     /// From now on calls to the store fail like this.
     pub fn fail(&self, fault: Fault) {
+        *self.step.lock().unwrap() = None;
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// From now on calls of this method of the store fail like this, and no others.
+    pub fn fail_at(&self, step: &'static str, fault: Fault) {
+        self.fail(fault);
+        *self.step.lock().unwrap() = Some(step);
     }
 
     /// Begins the end, as a first signal does, 2 s before it is over. What comes back waits until
@@ -366,8 +403,8 @@ impl FaultyService {
     }
 
     pub fn token_of(&self, user: &str) -> String {
-        let issued = self.sessions.issue(User::new(user).unwrap(), None);
-        let (token, _session) = self.runtime.block_on(issued).unwrap();
-        token.expose().to_owned()
+        let issued = self.sessions.issue(Login::of(User::new(user).unwrap()));
+        let issued = self.runtime.block_on(issued).unwrap();
+        issued.token.expose().to_owned()
     }
 }
