@@ -14,6 +14,7 @@
 
 mod admin;
 mod alerts;
+mod backends;
 mod banner;
 mod browsers;
 mod check;
