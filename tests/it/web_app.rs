@@ -9,16 +9,11 @@ use serde_json::json;
 use crate::sealed::{PASSWORD, seal_of, sealed};
 use crate::support::echo::{EchoApp, Seen};
 use crate::support::faulty::{Fault, FaultyService};
-use crate::support::proxy::{FOR_MEMBERS, Kind, Proxy};
+use crate::support::proxy::{FOR_MEMBERS, FOR_VISITORS, Kind, Proxy, configurations};
 use crate::support::relay::Relay;
 use crate::support::service::binary;
 use crate::support::web_app::WebApp;
 use crate::support::{Answer, Ask, Service};
-
-const VISITORS: [(Kind, &str); 2] = [
-    (Kind::Nginx, "web-app.nginx.conf"),
-    (Kind::Caddy, "web-app.Caddyfile"),
-];
 
 /// A service that shares the web app's password as the README says.
 fn service() -> Service {
@@ -60,7 +55,7 @@ fn assert_visitor(seen: &Seen) {
 #[test]
 fn a_live_seal_reaches_the_app_with_the_users_identity() {
     let service = service();
-    behind(&VISITORS, service.public, |proxy, _app| {
+    behind(&FOR_VISITORS, service.public, |proxy, _app| {
         let cookie = format!("a=1; neptun-session={}; b=2", seal("live"));
         let ask = Ask::post("/page").header("cookie", &cookie);
         let ask = ask.header("remote-user", "forged").body("a body");
@@ -75,7 +70,7 @@ fn a_live_seal_reaches_the_app_with_the_users_identity() {
 #[test]
 fn a_visitor_reaches_the_app_as_nobody_and_keeps_the_other_cookies() {
     let service = service();
-    behind(&VISITORS, service.public, |proxy, _app| {
+    behind(&FOR_VISITORS, service.public, |proxy, _app| {
         for (sent, reaches) in [
             ("a=1", "a=1"),
             ("neptun-session=dead", ""),
@@ -105,7 +100,7 @@ fn a_visitor_reaches_the_app_as_nobody_and_keeps_the_other_cookies() {
 #[test]
 fn a_seal_that_is_over_never_reaches_the_app_however_it_is_spelled() {
     let service = service();
-    for (number, (kind, file)) in VISITORS.iter().enumerate() {
+    for (number, (kind, file)) in FOR_VISITORS.iter().enumerate() {
         behind(&[(*kind, file)], service.public, |proxy, _app| {
             let (over, live) = (seal(&format!("over-{number}")), seal("live"));
             assert_eq!(logout(proxy, &over), "true");
@@ -175,7 +170,7 @@ fn where_only_members_are_let_in_a_revoked_seal_in_the_header_is_no_way_in() {
 #[test]
 fn the_apps_own_sign_out_ends_the_session_and_reading_it_still_reaches_the_app() {
     let service = service();
-    let everywhere = [&VISITORS[..], &FOR_MEMBERS].concat();
+    let everywhere = [&FOR_VISITORS[..], &FOR_MEMBERS].concat();
     for (number, (kind, file)) in everywhere.iter().enumerate() {
         behind(&[(*kind, file)], service.public, |proxy, app| {
             let seal = seal(&format!("sign-out-{number}"));
@@ -205,7 +200,7 @@ fn the_apps_own_sign_out_ends_the_session_and_reading_it_still_reaches_the_app()
 
 #[test]
 fn when_the_store_is_down_not_even_a_visitor_reaches_the_app() {
-    for (kind, file) in VISITORS {
+    for (kind, file) in FOR_VISITORS {
         let service = FaultyService::start();
         let token = service.token_of("42");
         service.fail(Fault::Refuses);
@@ -220,7 +215,7 @@ fn when_the_store_is_down_not_even_a_visitor_reaches_the_app() {
 #[test]
 fn visitors_too_are_asked_about_over_connections_that_are_kept() {
     let service = service();
-    for (kind, file) in VISITORS {
+    for (kind, file) in FOR_VISITORS {
         let relay = Relay::to(service.public);
         behind(&[(kind, file)], relay.address, |proxy, app| {
             for _ in 0..20 {
@@ -243,10 +238,10 @@ fn with_another_name_in_every_marked_place_the_files_guard_any_nuxt_app() {
     command.args(["--cookie-name", "nuxt-session"]);
     command.env("NUXT_SESSION_PASSWORD", PASSWORD);
     let service = Service::spawn(command);
-    for (number, (kind, file)) in VISITORS.iter().chain(&FOR_MEMBERS).enumerate() {
+    for (number, (kind, file)) in configurations().enumerate() {
         println!("behind {kind:?} with {file}");
         let app = EchoApp::start();
-        let proxy = Proxy::renamed(*kind, file, program.unwrap(), service.public, app.address);
+        let proxy = Proxy::renamed(kind, file, program.unwrap(), service.public, app.address);
         let seal = seal(&format!("nuxt-{number}"));
         let ask = |method, target| {
             let ask = Ask::new(method, target).header("cookie", format!("nuxt-session={seal}"));
@@ -281,7 +276,7 @@ fn session_set_by(answer: &Answer) -> String {
 #[test]
 fn with_the_real_h3_a_copied_cookie_is_worth_nothing_after_the_sign_out() {
     let service = service();
-    for (kind, file) in VISITORS {
+    for (kind, file) in FOR_VISITORS {
         let app = WebApp::start(PASSWORD);
         let proxy = Proxy::start(kind, file, service.public, app.address);
         let log_in = |ask: Ask| session_set_by(&ask.send(proxy.address));
@@ -311,7 +306,7 @@ fn with_the_real_h3_a_copied_cookie_is_worth_nothing_after_the_sign_out() {
 
 /// The README's files, each with the real h3 behind it.
 fn behind_each_with_h3(service: &Service, test: impl Fn(&Proxy, &WebApp)) {
-    for (kind, file) in [&VISITORS[..], &FOR_MEMBERS].concat() {
+    for (kind, file) in [&FOR_VISITORS[..], &FOR_MEMBERS].concat() {
         let app = WebApp::start(PASSWORD);
         let proxy = Proxy::start(kind, file, service.public, app.address);
         println!("behind {kind:?} with {file}");

@@ -1,8 +1,8 @@
 //! What a client says about who and where it is does not reach the app.
 
-use super::{behind_each, forging};
+use super::{behind, forging};
 use crate::support::echo::Seen;
-use crate::support::proxy::Kind;
+use crate::support::proxy::{Kind, configurations};
 use crate::support::{Ask, Service};
 
 #[test]
@@ -11,7 +11,7 @@ fn the_app_hears_from_the_service_who_it_is_whatever_the_client_claims() {
     let (id, token) = service.issue("user 42");
     let since = service.check(&token);
     let since = since.header("remote-auth-time").unwrap();
-    behind_each(service.public, |proxy, _app| {
+    behind(configurations(), service.public, |proxy, _app| {
         // Named in `Connection`, headers are for the next hop only: what is dropped must be neither
         // what the app is told nor what was forged over.
         for connection in [
@@ -45,7 +45,7 @@ fn the_app_hears_from_the_service_who_it_is_whatever_the_client_claims() {
 fn the_app_hears_from_the_proxy_where_the_client_is() {
     let service = Service::start();
     let token = service.token_of("42");
-    behind_each(service.public, |proxy, _app| {
+    behind(configurations(), service.public, |proxy, _app| {
         let mut ask = Ask::get("/").session(&token);
         for name in [
             "X-Forwarded-For",
@@ -72,7 +72,7 @@ fn the_app_hears_from_the_proxy_where_the_client_is() {
 fn a_cookie_that_connection_names_is_no_way_around_the_check() {
     let service = Service::start();
     let token = service.token_of("42");
-    behind_each(service.public, |proxy, app| {
+    behind(configurations(), service.public, |proxy, app| {
         let ask = Ask::get("/").session(&token).header("connection", "cookie");
         let answer = ask.send(proxy.address);
         // Some of them take it away before they ask.

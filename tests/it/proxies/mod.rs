@@ -12,14 +12,23 @@ use std::net::SocketAddr;
 
 use crate::support::Ask;
 use crate::support::echo::EchoApp;
-use crate::support::proxy::{FOR_MEMBERS, Proxy};
+use crate::support::proxy::{FOR_MEMBERS, Kind, Proxy};
 
-/// An app behind each of them, one after the other.
+/// An app behind each of those for members, one after the other.
 fn behind_each(service: SocketAddr, test: impl Fn(&Proxy, &EchoApp)) {
-    for (kind, file) in FOR_MEMBERS {
+    behind(FOR_MEMBERS, service, test);
+}
+
+/// The same with these files.
+fn behind(
+    files: impl IntoIterator<Item = (Kind, &'static str)>,
+    service: SocketAddr,
+    test: impl Fn(&Proxy, &EchoApp),
+) {
+    for (kind, file) in files {
         let app = EchoApp::start();
         let proxy = Proxy::start(kind, file, service, app.address);
-        println!("behind {kind:?}");
+        println!("behind {kind:?} with {file}");
         test(&proxy, &app);
     }
 }

@@ -1,16 +1,17 @@
 //! A `WebSocket` passes, another upgrade does not; large bodies and streams do.
 
 use crate::support::asgi_app::AsgiApp;
-use crate::support::proxy::{FOR_MEMBERS, Kind, Proxy};
+use crate::support::proxy::{FOR_VISITORS, Kind, Proxy, configurations};
 use crate::support::web_socket::WebSocket;
 use crate::support::{Ask, Connection, Service};
 
-/// An app that takes every upgrade, behind each proxy.
-fn behind_each(service: &Service, test: impl Fn(&Proxy)) {
+/// An app that takes every upgrade, behind each proxy; and whether that lets visitors in.
+fn behind_each(service: &Service, test: impl Fn(&Proxy, bool)) {
     let app = AsgiApp::start();
-    for (kind, file) in FOR_MEMBERS {
-        println!("behind {kind:?}");
-        test(&Proxy::start(kind, file, service.public, app.address));
+    for (kind, file) in configurations() {
+        println!("behind {kind:?} with {file}");
+        let proxy = Proxy::start(kind, file, service.public, app.address);
+        test(&proxy, FOR_VISITORS.contains(&(kind, file)));
     }
 }
 
@@ -21,7 +22,7 @@ fn no_upgrade_but_that_to_websocket_opens_a_tunnel() {
     let app = AsgiApp::start();
     let opened = Ask::upgrade("/", "h2c").send(app.address);
     assert_eq!(opened.status, 101, "the app would");
-    behind_each(&service, |proxy| {
+    behind_each(&service, |proxy, _| {
         for target in ["/", "/login", "/api/auth/logout", "/api/auth/sessions"] {
             for to in ["h2c", "H2C", "h2c, websocket", "websocket, h2c", "TLS/1.0"] {
                 let ask = Ask::upgrade(target, to).session(&token);
@@ -51,13 +52,15 @@ fn no_upgrade_but_that_to_websocket_opens_a_tunnel() {
 fn a_websocket_passes_with_a_session_and_none_without() {
     let service = Service::start();
     let token = service.token_of("42");
-    behind_each(&service, |proxy| {
+    behind_each(&service, |proxy, takes_visitors| {
         for spelling in ["websocket", "WebSocket"] {
             let handshake = |token: &str| {
                 let ask = Ask::upgrade("/socket", spelling).session(token);
                 super::forging(ask.header("sec-fetch-mode", "websocket"))
             };
-            assert_eq!(handshake("forged").send(proxy.address).status, 401);
+            if !takes_visitors {
+                assert_eq!(handshake("forged").send(proxy.address).status, 401);
+            }
             let mut socket = WebSocket::open(proxy.address, &handshake(&token));
             let headers = socket.hear().unwrap();
             assert!(headers.contains(r#"["remote-user", "42"]"#), "{headers}");
@@ -74,7 +77,7 @@ fn a_websocket_passes_with_a_session_and_none_without() {
 fn bodies_of_20_and_32_mib_pass_and_larger_ones_where_nothing_is_said() {
     let service = Service::start();
     let token = service.token_of("42");
-    behind_each(&service, |proxy| {
+    behind_each(&service, |proxy, _| {
         let status = |bytes: usize| {
             let ask = Ask::post("/").session(&token).body(&"a".repeat(bytes));
             let answer = ask.try_send(proxy.address);
@@ -99,8 +102,8 @@ fn bodies_of_20_and_32_mib_pass_and_larger_ones_where_nothing_is_said() {
 fn a_stream_is_passed_on_as_it_comes() {
     let service = Service::start();
     let token = service.token_of("42");
-    for (kind, file) in FOR_MEMBERS {
-        println!("behind {kind:?}");
+    for (kind, file) in configurations() {
+        println!("behind {kind:?} with {file}");
         let app = AsgiApp::start();
         let proxy = Proxy::start(kind, file, service.public, app.address);
         let mut stream = Connection::open(proxy.address);

@@ -27,6 +27,17 @@ pub const FOR_MEMBERS: [(Kind, &str); 5] = [
     (Kind::Envoy, "envoy.yaml"),
 ];
 
+/// Those in front of an app that decides itself what visitors may see.
+pub const FOR_VISITORS: [(Kind, &str); 2] = [
+    (Kind::Nginx, "web-app.nginx.conf"),
+    (Kind::Caddy, "web-app.Caddyfile"),
+];
+
+/// All of them.
+pub fn configurations() -> impl Iterator<Item = (Kind, &'static str)> {
+    FOR_MEMBERS.into_iter().chain(FOR_VISITORS)
+}
+
 impl Kind {
     /// What its configuration refers to.
     fn companion(self) -> Option<&'static str> {
