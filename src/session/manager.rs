@@ -1,4 +1,5 @@
-//! Sessions as the rest of the service speaks of them: issue, check, revoke, list.
+//! Sessions as the rest of the service speaks of them: check, revoke, list. `login` issues them, and
+//! `own` has what people may do with their own.
 //!
 //! The manager owns the clock and the lifetimes, turns tokens into ids, and sees to it that every
 //! session which is ended is told (`audit`), also by calls that failed or that nobody waited for

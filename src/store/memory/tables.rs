@@ -260,6 +260,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_session_without_a_label_takes_no_room_for_one() {
+        let (labelled, row) = (size_of::<Session>(), size_of::<Row>());
+        assert_eq!(labelled - row, size_of::<Option<Label>>());
+    }
+
     proptest! {
         #[test]
         fn a_table_holds_what_was_added_and_not_taken(
