@@ -1,8 +1,11 @@
 // A login backend with Express, behind a proxy that asks neptun-auth about every request but those for
 // /login: who it is that asks, the proxy says in Remote-User.
 import express from 'express'
+import { WebSocketServer } from 'ws'
+import { closeWithSession } from './open-socket.mjs'
 
-const { PORT = '3000', AUTH_ADMIN = 'http://127.0.0.1:8081', NEPTUN_AUTH_ADMIN_TOKEN } = process.env
+const { HOST = '127.0.0.1', PORT = '3000', AUTH = 'http://127.0.0.1:8080', ASK_EVERY = '20000' } = process.env
+const { AUTH_ADMIN = 'http://127.0.0.1:8081', NEPTUN_AUTH_ADMIN_TOKEN } = process.env
 // Yours lie in a database, as slow hashes.
 const USERS = new Map([['anna', 'correct horse battery'], ['berta', 'staple of the north']])
 
@@ -46,6 +49,8 @@ const accountPage = (user) => page(`
     document.querySelector('#others').onclick = end('sessions/others')
     document.querySelector('#logout').onclick = async () => { await call('POST', 'logout'); location = '/login' }
     await show()
+    const live = new WebSocket(location.origin.replace('http', 'ws') + '/live')
+    live.onclose = ({ code }) => { if (code === 4401) location = '/login' }
   </script>`)
 
 // What a list of sessions calls this browser.
@@ -86,4 +91,7 @@ app.post('/login', async (request, response) => {
 
 app.get('/', (request, response) => response.send(accountPage(request.get('remote-user'))))
 
-app.listen(Number(PORT), '127.0.0.1')
+const server = app.listen(Number(PORT), HOST)
+// What is open already ends with its session.
+new WebSocketServer({ server, path: '/live' }).on('connection', (socket, request) =>
+  closeWithSession(socket, request.headers.cookie, `${AUTH}/api/auth/check`, Number(ASK_EVERY)))

@@ -1,28 +1,22 @@
 //! The login backends of `tests/backends`, behind nginx, in a real Chromium.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::browser::Browser;
+use crate::support::express::Express;
 use crate::support::ports::free_address;
 use crate::support::proxy::{Kind, Proxy};
-use crate::support::{ADMIN_TOKEN, Process, Service, npm_packages, python, tool, wait_until};
+use crate::support::{ADMIN_TOKEN, Process, Service, python, wait_until};
 
-/// Runs a backend and all that belongs to it; the address of its pages.
-fn with_backend(mut backend: Command, work: impl FnOnce(&Service, &str)) {
-    let (service, address) = (Service::start(), free_address());
-    backend.env("AUTH_ADMIN", format!("http://{}", service.admin));
-    backend.env("NEPTUN_AUTH_ADMIN_TOKEN", ADMIN_TOKEN);
-    backend.env("PORT", address.port().to_string());
-    let mut backend = Process::start(backend);
-    backend.wait_until_up(|| TcpStream::connect(address).is_ok());
-    let proxy = Proxy::start(Kind::Nginx, "nginx.conf", service.public, address);
-    work(
-        &service,
-        &format!("http://localhost:{}", proxy.address.port()),
-    );
+/// With nginx in front of the backend; `origin` is that of its pages.
+fn behind_nginx(service: &Service, backend: SocketAddr, work: impl FnOnce(&Service, &str)) {
+    let proxy = Proxy::start(Kind::Nginx, "nginx.conf", service.public, backend);
+    let origin = format!("http://localhost:{}", proxy.address.port());
+    work(service, &origin);
 }
 
 fn log_in(browser: &Browser, password: &str) {
@@ -101,20 +95,27 @@ fn people_log_in_see_their_devices_and_end_them(service: &Service, origin: &str)
 
 #[test]
 fn with_express_people_log_in_see_their_devices_and_end_them() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/backends");
-    let script = std::fs::read_to_string(format!("{folder}/express.mjs")).unwrap();
-    let mut node = Command::new(tool("node"));
-    // From where its packages are.
-    node.args(["--input-type=module", "--eval", &script]);
-    node.current_dir(npm_packages());
-    with_backend(node, people_log_in_see_their_devices_and_end_them);
+    let service = Service::start();
+    let express = Express::start(&service, Duration::from_secs(20));
+    let work = people_log_in_see_their_devices_and_end_them;
+    behind_nginx(&service, express.address, work);
 }
 
 #[test]
 fn with_fastapi_people_log_in_see_their_devices_and_end_them() {
+    let (service, address) = (Service::start(), free_address());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/backends");
     let mut fastapi = Command::new(python());
     fastapi.args(["-P", "fastapi.py"]).current_dir(folder);
     fastapi.env("PYTHONDONTWRITEBYTECODE", "1");
-    with_backend(fastapi, people_log_in_see_their_devices_and_end_them);
+    fastapi.env("AUTH_ADMIN", format!("http://{}", service.admin));
+    fastapi.env("NEPTUN_AUTH_ADMIN_TOKEN", ADMIN_TOKEN);
+    fastapi.env("PORT", address.port().to_string());
+    let mut backend = Process::start(fastapi);
+    backend.wait_until_up(|| TcpStream::connect(address).is_ok());
+    behind_nginx(
+        &service,
+        address,
+        people_log_in_see_their_devices_and_end_them,
+    );
 }

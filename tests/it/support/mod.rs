@@ -6,6 +6,7 @@ pub mod browser;
 pub mod crowd;
 pub mod echo;
 pub mod envelope;
+pub mod express;
 pub mod faulty;
 mod log;
 mod node;

@@ -38,6 +38,12 @@ impl WebSocket {
         self.0.write(&[&head, text.as_bytes()].concat());
     }
 
+    /// Asks the other side whether it is there, which has it answer by itself.
+    pub fn ping(&mut self) {
+        self.0.write(&[0x89, 0x80, 0, 0, 0, 0]);
+        assert_eq!(self.0.read(2), [0x8a, 0]);
+    }
+
     /// The next text, or `None` if the other side closes it.
     pub fn hear(&mut self) -> Option<String> {
         let head = self.0.read(2);
