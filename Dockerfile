@@ -16,15 +16,17 @@ WORKDIR /build
 COPY . .
 # Static, with glibc: `scratch` has no libraries. A flag for the target must not reach build scripts
 # and procedural macros, which cannot be static; naming the target, even the host's own, keeps it
-# from them. The host is asked, so that the same file builds on amd64 and arm64. Cargo goes by file
-# times: without the touch, sources older than the cache's last build would pass for built already.
+# from them. The host is asked, so that the same file builds on amd64 and arm64. Relocations packed
+# as glibc 2.36 reads them take a fortieth of the room, some 190 kB. Cargo goes by file times: without
+# the touch, sources older than the cache's last build would pass for built already.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     set -eu; \
     touch src/*.rs; \
     host=$(rustc --print host-tuple); \
     RUSTFLAGS='-C target-feature=+crt-static' \
-        cargo build --release --locked --bin neptun-auth --target "$host"; \
+        cargo rustc --release --locked --bin neptun-auth --target "$host" -- \
+        -C link-arg=-Wl,-z,pack-relative-relocs; \
     install -D "target/$host/release/neptun-auth" /out/neptun-auth; \
     install -d -m 0700 /out/lib/neptun-auth
 
