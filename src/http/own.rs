@@ -44,7 +44,8 @@ pub(super) async fn end(
     presented: Presented,
 ) -> Result<Response, ApiError> {
     let id = id_in_path(id);
-    let work = async move { Ok(sessions.end_own(presented.tokens(), id).await?) };
+    let tokens = presented.into_tokens().into_vec();
+    let work = async move { Ok(sessions.end_own(tokens, id).await?) };
     let was_presented = logged_to_the_end(work, done).await?;
     Ok(if was_presented {
         (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie.clearing())]).into_response()
@@ -58,7 +59,8 @@ pub(super) async fn end_others(
     State(sessions): State<Arc<SessionManager>>,
     presented: Presented,
 ) -> Result<Json<Revoked>, ApiError> {
-    let work = async move { Ok(sessions.end_others(presented.tokens()).await?) };
+    let tokens = presented.into_tokens().into_vec();
+    let work = async move { Ok(sessions.end_others(tokens).await?) };
     let revoked = logged_to_the_end(work, done).await?;
     Ok(Json(Revoked { revoked }))
 }

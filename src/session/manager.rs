@@ -508,6 +508,22 @@ impl SessionManager {
         self.store.close().await
     }
 
+    /// Does what takes several calls in the time of one request, and to its end in any case; then
+    /// `late` gets what comes of it.
+    async fn as_one_request<T, E, L>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+        late: impl FnOnce(Result<T, E>) -> L + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        L: Future<Output = ()> + Send + 'static,
+    {
+        let outcome = within(self.timeouts.request, pin!(to_the_end(work, late))).await;
+        outcome.unwrap_or_else(|| Err(StoreError::timed_out().into()))
+    }
+
     fn moment(&self) -> Moment {
         let Reading { now, ahead_by } = self.clock.read();
         Moment {

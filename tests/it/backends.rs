@@ -20,7 +20,7 @@ fn behind_nginx(service: &Service, backend: SocketAddr, work: impl FnOnce(&Servi
 }
 
 fn log_in(browser: &Browser, password: &str) {
-    browser.run(&format!(
+    browser.run_at_once(&format!(
         "document.querySelector('[name=user]').value = 'anna'; \
          document.querySelector('[name=password]').value = '{password}'; \
          document.querySelector('form').requestSubmit()"
@@ -28,11 +28,11 @@ fn log_in(browser: &Browser, password: &str) {
 }
 
 fn path(browser: &Browser) -> Value {
-    browser.run("return location.pathname + location.search")
+    browser.run_at_once("return location.pathname + location.search")
 }
 
 fn text(browser: &Browser) -> String {
-    let text = browser.run("return document.body.innerText");
+    let text = browser.run_at_once("return document.body.innerText");
     text.as_str().unwrap().to_owned()
 }
 
@@ -41,14 +41,14 @@ fn items(browser: &Browser, count: usize) -> Vec<String> {
     let script = "return [...document.querySelectorAll('li')].map(li => li.innerText)";
     let mut items = Vec::new();
     wait_until("the page shows them", || {
-        items = serde_json::from_value(browser.run(script)).unwrap();
+        items = serde_json::from_value(browser.run_at_once(script)).unwrap();
         items.len() == count
     });
     items
 }
 
 fn click(browser: &Browser, button: &str) {
-    browser.run(&format!("document.querySelector('{button}').click()"));
+    browser.run_at_once(&format!("document.querySelector('{button}').click()"));
 }
 
 fn people_log_in_see_their_devices_and_end_them(service: &Service, origin: &str) {
@@ -77,6 +77,7 @@ fn people_log_in_see_their_devices_and_end_them(service: &Service, origin: &str)
     // Again, from a page that still has the old cookie: that is no second device.
     log_in(&one, "correct horse battery");
     wait_until("the account is shown", || path(&one) == "/");
+    items(&one, 2);
     click(&one, "#others");
     items(&one, 1);
     other.open(&format!("{origin}/"));

@@ -1,10 +1,14 @@
 //! `POST /admin/sessions` with all that a login can end, and what is left when that fails.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::faulty::{Fault, FaultyService};
 use crate::support::start::on_every_store;
-use crate::support::{Answer, Ask, Service, Start, assert_envelope, at_once, unknown_token};
+use crate::support::{
+    Answer, Ask, Service, Start, assert_envelope, at_once, unknown_token, wait_until,
+};
 
 on_every_store! {
     a_login_ends_every_session_that_its_cookie_presents_whoevers_it_is,
@@ -248,6 +252,17 @@ fn a_login_that_fails_after_any_step_shows_no_token_and_leaves_no_new_session() 
         let body = json!({ "user": "42", "cookie": cookie, "keep": 1 });
         assert_eq!(service.issue_as(&body)["ended"], 1, "{fault:?}");
     }
+}
+
+#[test]
+fn all_steps_of_a_login_share_the_time_of_one_request() {
+    let (call, request) = (Duration::from_millis(900), Duration::from_secs(1));
+    let service = FaultyService::with_timeouts(call, request);
+    service.fail_at("trim", Fault::Hangs);
+    let answer = login(&json!({ "user": "42", "keep": 1 })).send(service.admin);
+    let sentence = "The session store is unavailable";
+    assert_envelope(&answer, 503, "Service Unavailable", sentence);
+    wait_until("the new one is removed", || service.list("42").is_empty());
 }
 
 #[test]

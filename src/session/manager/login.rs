@@ -58,6 +58,20 @@ impl SessionManager {
     /// that stay are the last, also of logins at once; a login may have ended the session of
     /// another before its token has been told.
     pub async fn issue(self: &Arc<Self>, login: Login) -> Result<Issued, IssueError> {
+        let work = {
+            let sessions = Arc::clone(self);
+            async move { sessions.log_in(login).await }
+        };
+        let sessions = Arc::clone(self);
+        let late = async move |outcome: Result<Issued, IssueError>| {
+            if let Ok(issued) = outcome {
+                sessions.take_back(issued.session.id).await;
+            }
+        };
+        self.as_one_request(work, late).await
+    }
+
+    async fn log_in(self: &Arc<Self>, login: Login) -> Result<Issued, IssueError> {
         let token = SessionToken::generate()?;
         let at = self.moment();
         // A clock that was set back must not make a login one of those that are over.

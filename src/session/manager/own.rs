@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::audit::EndReason;
 use super::super::credential::Credential;
 use super::super::{SessionId, SessionToken, Spared, StoreError};
-use super::SessionManager;
+use super::{SessionManager, told};
 
 /// Why none of the caller's own sessions were ended.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,45 @@ impl SessionManager {
     /// Ends one session of the user who presents `tokens`; says whether it is among those.
     pub async fn end_own(
         self: &Arc<Self>,
+        tokens: Vec<SessionToken>,
+        id: Option<SessionId>,
+    ) -> Result<bool, OwnError> {
+        let sessions = Arc::clone(self);
+        let work = async move { sessions.end_one(&tokens, id).await };
+        self.as_one_request(work, told).await
+    }
+
+    /// Ends all sessions of the user who presents `tokens` but those, sealed ones included; says
+    /// how many were in the store and live.
+    pub async fn end_others(
+        self: &Arc<Self>,
+        tokens: Vec<SessionToken>,
+    ) -> Result<usize, OwnError> {
+        let sessions = Arc::clone(self);
+        let work = async move { sessions.end_all_but(&tokens).await };
+        self.as_one_request(work, told).await
+    }
+
+    /// Ends all sessions of the user who presents `tokens`, those last: should it fail before, the
+    /// user is still logged in and can ask again. Says how many were in the store and live.
+    pub async fn end_all_own(
+        self: &Arc<Self>,
+        tokens: Vec<SessionToken>,
+    ) -> Result<usize, OwnError> {
+        let sessions = Arc::clone(self);
+        let work = async move {
+            let identity = sessions.check(&tokens).await?;
+            let user = identity.ok_or(OwnError::NotLoggedIn)?.user;
+            let presented = tokens.iter().map(SessionId::of).collect();
+            let spared = Some(Spared::These(presented));
+            let others = sessions.end_of_user(user, spared, true, EndReason::Own);
+            Ok(others.await? + sessions.end_presented(tokens, EndReason::Own).await?)
+        };
+        self.as_one_request(work, told).await
+    }
+
+    async fn end_one(
+        self: &Arc<Self>,
         tokens: &[SessionToken],
         id: Option<SessionId>,
     ) -> Result<bool, OwnError> {
@@ -48,9 +87,7 @@ impl SessionManager {
         ended.then_some(is_presented).ok_or(OwnError::NoSuchSession)
     }
 
-    /// Ends all sessions of the user who presents `tokens` but those, sealed ones included; says
-    /// how many were in the store and live.
-    pub async fn end_others(self: &Arc<Self>, tokens: &[SessionToken]) -> Result<usize, OwnError> {
+    async fn end_all_but(self: &Arc<Self>, tokens: &[SessionToken]) -> Result<usize, OwnError> {
         let identity = self.check(tokens).await?.ok_or(OwnError::NotLoggedIn)?;
         let mut spared = Vec::new();
         for credential in self.credentials(tokens, self.moment()) {
@@ -66,20 +103,5 @@ impl SessionManager {
         Ok(self
             .end_of_user(identity.user, spared, true, EndReason::Own)
             .await?)
-    }
-
-    /// Ends all sessions of the user who presents `tokens`, those last: should it fail before, the
-    /// user is still logged in and can ask again. Says how many were in the store and live.
-    pub async fn end_all_own(
-        self: &Arc<Self>,
-        tokens: Vec<SessionToken>,
-    ) -> Result<usize, OwnError> {
-        let identity = self.check(&tokens).await?.ok_or(OwnError::NotLoggedIn)?;
-        let presented = tokens.iter().map(SessionId::of).collect();
-        let spared = Some(Spared::These(presented));
-        let others = self
-            .end_of_user(identity.user, spared, true, EndReason::Own)
-            .await?;
-        Ok(others + self.end_presented(tokens, EndReason::Own).await?)
     }
 }

@@ -107,6 +107,13 @@ impl Browser {
         self.call("POST", "/execute/async", &body)
     }
 
+    /// Runs the body of a function that waits for nothing, and may lead to another page; what it
+    /// returns.
+    pub fn run_at_once(&self, script: &str) -> Value {
+        let body = json!({ "script": script, "args": [] });
+        self.call("POST", "/execute/sync", &body)
+    }
+
     /// The names of the cookies that the page's host would get.
     pub fn cookies(&self) -> Vec<String> {
         let cookies = self.call("GET", "/cookie", &json!({}));
