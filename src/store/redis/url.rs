@@ -47,6 +47,13 @@ pub(super) struct Endpoint {
     pub(super) port: u16,
 }
 
+impl Endpoint {
+    pub(super) fn new(host: impl Into<String>, port: u16) -> Self {
+        let host = host.into();
+        Self { host, port }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
@@ -216,10 +223,7 @@ fn read_endpoint(text: &str, default_port: u16) -> Result<Endpoint, InvalidRedis
     };
     let port = port.map_or(Ok(default_port), str::parse);
     match port {
-        Ok(port) if port > 0 && !host.is_empty() => Ok(Endpoint {
-            host: host.to_owned(),
-            port,
-        }),
+        Ok(port) if port > 0 && !host.is_empty() => Ok(Endpoint::new(host, port)),
         _ => Err(InvalidRedisUrl("expected host or host:port")),
     }
 }
@@ -256,24 +260,17 @@ fn decode(text: &str) -> Result<String, InvalidRedisUrl> {
 mod tests {
     use super::*;
 
-    fn endpoint(host: &str, port: u16) -> Endpoint {
-        Endpoint {
-            host: host.to_owned(),
-            port,
-        }
-    }
-
     #[test]
     fn the_documented_forms_are_read() {
         let one: RedisUrl = "redis://us%40er:p%3Aw@[::1]:7000/3".parse().unwrap();
-        assert_eq!(one.servers, Servers::One(endpoint("::1", 7000)));
+        assert_eq!(one.servers, Servers::One(Endpoint::new("::1", 7000)));
         assert_eq!(one.login.user.as_deref(), Some("us@er"));
         assert_eq!(one.login.password.as_deref(), Some("p:w"));
         assert_eq!((one.db, one.tls), (3, None));
 
         let tls = "rediss://:pw@host?ca-file=/a/b.pem&cert-file=/c.pem&key-file=/k.pem";
         let tls: RedisUrl = tls.parse().unwrap();
-        assert_eq!(tls.servers, Servers::One(endpoint("host", 6379)));
+        assert_eq!(tls.servers, Servers::One(Endpoint::new("host", 6379)));
         assert!(tls.login.user.is_none());
         let files = Tls {
             ca: Some("/a/b.pem".into()),
@@ -285,14 +282,14 @@ mod tests {
         let sentinel: RedisUrl = "redis+sentinel://a,b:1/main/2?sentinel-password=x"
             .parse()
             .unwrap();
-        let sentinels = vec![endpoint("a", 26379), endpoint("b", 1)];
+        let sentinels = vec![Endpoint::new("a", 26379), Endpoint::new("b", 1)];
         let master = "main".to_owned();
         assert_eq!(sentinel.servers, Servers::Sentinel { sentinels, master });
         assert_eq!(sentinel.sentinel_login.password.as_deref(), Some("x"));
         assert_eq!(sentinel.db, 2);
 
         let cluster: RedisUrl = "valkeys+cluster://a:1,b".parse().unwrap();
-        let nodes = vec![endpoint("a", 1), endpoint("b", 6379)];
+        let nodes = vec![Endpoint::new("a", 1), Endpoint::new("b", 6379)];
         assert_eq!(cluster.servers, Servers::Cluster(nodes));
         assert_eq!(cluster.tls, Some(Box::default()));
     }

@@ -301,7 +301,7 @@ fn read_range(entry: Value, asked: &Endpoint) -> Result<(u16, u16, Vec<Named>), 
         let id: Option<String> = redis::from_redis_value(next())?;
         let host = host.filter(|host| !host.is_empty() && host != "?");
         let host = host.unwrap_or_else(|| asked.host.clone());
-        Ok((Endpoint { host, port }, id.unwrap_or_default()))
+        Ok((Endpoint::new(host, port), id.unwrap_or_default()))
     });
     let nodes: Result<_, Failure> = nodes.collect();
     Ok((first, last, nodes?))
@@ -337,16 +337,9 @@ fn crc16(bytes: &[u8]) -> u16 {
 mod tests {
     use super::*;
 
-    fn endpoint(host: &str, port: u16) -> Endpoint {
-        Endpoint {
-            host: host.to_owned(),
-            port,
-        }
-    }
-
     #[test]
     fn a_range_is_read_and_an_address_left_out_is_that_of_the_node_asked() {
-        let asked = endpoint("seed", 1);
+        let asked = Endpoint::new("seed", 1);
         let entry = |host: Value| {
             let id = || Value::BulkString(b"id".to_vec());
             let node = |host| Value::Array(vec![host, Value::Int(7000), id()]);
@@ -362,7 +355,10 @@ mod tests {
         ] {
             let (first, last, nodes) = read_range(entry(host), &asked).unwrap();
             assert_eq!((first, last), (5, 9));
-            let expected = [endpoint(expected, 7000), endpoint("replica", 7000)];
+            let expected = [
+                Endpoint::new(expected, 7000),
+                Endpoint::new("replica", 7000),
+            ];
             let nodes: Vec<Endpoint> = nodes.into_iter().map(|(node, _)| node).collect();
             assert_eq!(nodes, expected);
         }
@@ -373,7 +369,7 @@ mod tests {
         let claim = |&(first, last, port, epoch)| Claim {
             first,
             last,
-            master: Arc::new(endpoint("a", port)),
+            master: Arc::new(Endpoint::new("a", port)),
             epoch,
         };
         Word {

@@ -148,7 +148,7 @@ fn read_word(_: &ServerAddr, mut answers: Answers) -> Result<Word, Failure> {
     let mut word = Word::default();
     let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
     let named: Option<(String, u16)> = redis::from_redis_value(next()?)?;
-    word.master = named.map(|(host, port)| Endpoint { host, port });
+    word.master = named.map(|(host, port)| Endpoint::new(host, port));
     match next() {
         Ok(master) => {
             let master: HashMap<String, String> = redis::from_redis_value(master)?;
@@ -233,7 +233,7 @@ mod tests {
     fn word(port: u16, epoch: u64, has_quorum: bool) -> Word {
         let host = "a".to_owned();
         Word {
-            master: (port > 0).then_some(Endpoint { host, port }),
+            master: (port > 0).then_some(Endpoint::new(host, port)),
             epoch,
             has_quorum,
             lacking: Vec::new(),
