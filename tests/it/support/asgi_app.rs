@@ -17,6 +17,8 @@ impl AsgiApp {
         let address = free_address();
         let mut hypercorn = Command::new(python().with_file_name("hypercorn"));
         hypercorn.args(["asgi_app:app", "--bind", &address.to_string()]);
+        // In the process itself: its workers would outlive it.
+        hypercorn.args(["--workers", "0"]);
         hypercorn.env("PYTHONDONTWRITEBYTECODE", "1");
         hypercorn.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support"));
         let mut process = Process::start(hypercorn);
