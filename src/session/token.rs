@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, Digest, SHA256, digest};
 
 /// Longest cookie value that is looked at, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 4096;
@@ -91,15 +91,24 @@ impl SessionId {
     /// The id of the session that `token` belongs to, should there be one.
     #[must_use]
     pub fn of(token: &SessionToken) -> Self {
-        Self(Sha256::digest(token.0.as_bytes()).into())
+        Self::from_digest(&digest(&SHA256, token.0.as_bytes()))
     }
 
     /// The id of the sealed session that calls itself `id`. Of another kind than a token's, so
     /// that no token can be chosen to collide with it.
     #[must_use]
     pub fn of_seal(id: &str) -> Self {
-        let digest = Sha256::new().chain_update("seal:").chain_update(id);
-        Self(digest.finalize().into())
+        let mut digest = Context::new(&SHA256);
+        digest.update(b"seal:");
+        digest.update(id.as_bytes());
+        Self::from_digest(&digest.finish())
+    }
+
+    fn from_digest(digest: &Digest) -> Self {
+        let mut id = Self([0; 32]);
+        // SHA-256 has as many bytes.
+        id.0.copy_from_slice(digest.as_ref());
+        id
     }
 
     /// The id with this digest; for stores that read it back.

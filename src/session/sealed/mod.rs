@@ -47,10 +47,8 @@ use std::fmt;
 use aes::Aes256;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
-use hmac::{Hmac, KeyInit, Mac};
+use ring::hmac::{self, HMAC_SHA1_FOR_LEGACY_USE_ONLY, HMAC_SHA256};
 use secrecy::{ExposeSecret, SecretString};
-use sha1::Sha1;
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 pub use payload::{Content, DEFAULT_SUBJECT_POINTER, Payload, SealClaims};
@@ -158,27 +156,28 @@ impl fmt::Debug for Opener {
 /// A password as HMAC-SHA-1's inner and outer state: all that deriving keys takes, so the password
 /// itself need not be kept and its padding is hashed once, not with every seal.
 #[derive(Clone)]
-struct KeyedPassword(Hmac<Sha1>);
+struct KeyedPassword(hmac::Key);
 
 impl KeyedPassword {
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     fn new(password: &str) -> Self {
-        let keyed = Hmac::new_from_slice(password.as_bytes());
-        Self(keyed.expect("HMAC takes a key of any length"))
+        let sha1 = HMAC_SHA1_FOR_LEGACY_USE_ONLY;
+        Self(hmac::Key::new(sha1, password.as_bytes()))
     }
 
     /// PBKDF2 with one iteration: block `i` is HMAC(password, salt ‖ i), here two blocks of 20
     /// bytes cut to 32. One iteration is iron's choice; it is why a password must be long.
     /// The salt is the text as it stands in the seal: iron never decodes its hex.
     fn derive(&self, salt: &str) -> [u8; 32] {
-        let salted = self.0.clone().chain_update(salt);
+        let mut salted = hmac::Context::with_key(&self.0);
+        salted.update(salt.as_bytes());
         let block = |i: u32| {
-            let keyed = salted.clone().chain_update(i.to_be_bytes());
-            keyed.finalize().into_bytes()
+            let mut block = salted.clone();
+            block.update(&i.to_be_bytes());
+            block.sign()
         };
         let mut key = [0; 32];
-        key[..20].copy_from_slice(&block(1));
-        key[20..].copy_from_slice(&block(2)[..12]);
+        key[..20].copy_from_slice(block(1).as_ref());
+        key[20..].copy_from_slice(&block(2).as_ref()[..12]);
         key
     }
 }
@@ -234,14 +233,10 @@ impl<'a> SealParts<'a> {
 
     /// Compares the MACs' base64 text, as iron does: decoding first would let several spellings of
     /// one MAC pass (the last character has two unused bits).
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     fn is_signed_by(&self, password: &KeyedPassword) -> bool {
-        let key = password.derive(self.mac_salt);
-        let mac = Hmac::<Sha256>::new_from_slice(&key)
-            .expect("HMAC takes a key of any length")
-            .chain_update(self.signed)
-            .finalize();
-        let expected = BASE64_URL_SAFE_NO_PAD.encode(mac.into_bytes());
+        let key = hmac::Key::new(HMAC_SHA256, &password.derive(self.mac_salt));
+        let mac = hmac::sign(&key, self.signed.as_bytes());
+        let expected = BASE64_URL_SAFE_NO_PAD.encode(mac);
         expected.as_bytes().ct_eq(self.mac.as_bytes()).into()
     }
 
