@@ -31,6 +31,17 @@ pub struct CountedRoute {
     pub answers: &'static [(&'static str, &'static [u16])],
 }
 
+impl CountedRoute {
+    /// Whether durations are shown from the start: a histogram takes two kilobytes of every scrape,
+    /// and nobody waits for the probes and pages of an operator.
+    fn is_of_sessions(&self) -> bool {
+        let of_sessions = ["/api/", "/admin/"];
+        of_sessions
+            .iter()
+            .any(|part| self.template.starts_with(part))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
     route: &'static str,
@@ -73,8 +84,11 @@ impl Requests {
         };
         for (route, known) in routes.iter().enumerate() {
             for (method, statuses) in known.answers {
+                let is_usual = known.is_of_sessions() && *method != "HEAD";
                 let method = method_index(method);
-                drop(requests.duration(route, method));
+                if is_usual {
+                    drop(requests.duration(route, method));
+                }
                 for status in *statuses {
                     drop(requests.answered(route, method, *status));
                 }
