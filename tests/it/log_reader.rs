@@ -4,6 +4,8 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, PipeReader, Read as _};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,10 +18,15 @@ use crate::support::{Api, Ask, Connection, Process, wait_until};
 /// Past what a pipe and the service's buffer take, 4 MiB, in lines of some 600 bytes.
 const ENOUGH_TO_LOSE: usize = 5_000;
 
+/// More than a pipe holds, in bytes: once so much is read, the service has gone on writing.
+const MORE_THAN_A_PIPE: usize = 1 << 20;
+
 /// A service whose log nobody reads but the test.
 struct Unread {
     process: Process,
     log: Option<BufReader<PipeReader>>,
+    /// How many bytes of it have been read.
+    read: Arc<AtomicUsize>,
     api: Api,
 }
 
@@ -36,13 +43,14 @@ impl Unread {
         Self {
             process,
             log: Some(log),
+            read: Arc::default(),
             api: Api::named_by(&first),
         }
     }
 
     /// Begins to read, so much at a time with such pauses; gives all lines once there are no more.
     fn read(&mut self, at_a_time: usize, pause: Duration) -> JoinHandle<Vec<Value>> {
-        let mut log = self.log.take().unwrap();
+        let (mut log, total) = (self.log.take().unwrap(), Arc::clone(&self.read));
         std::thread::spawn(move || {
             let (mut text, mut some) = (Vec::new(), vec![0; at_a_time]);
             loop {
@@ -50,6 +58,7 @@ impl Unread {
                     0 => break,
                     read => text.extend_from_slice(&some[..read]),
                 }
+                total.store(text.len(), Ordering::Relaxed);
                 std::thread::sleep(pause);
             }
             let lines = text.lines().map(Result::unwrap);
@@ -118,6 +127,9 @@ fn nobody_waits_for_a_reader_that_has_stalled_and_what_is_lost_is_counted_to_the
     assert!(lost > 0, "the buffer is not full");
 
     let reader = service.read(1024 * 1024, Duration::ZERO);
+    wait_until("the service has seen that it is read again", || {
+        service.read.load(Ordering::Relaxed) > MORE_THAN_A_PIPE
+    });
     let afterwards = service.log_in_and_out(500);
     let (code, _) = service.stop();
     let lines = reader.join().unwrap();
@@ -184,6 +196,7 @@ fn a_service_runs_and_ends_in_order_though_nothing_can_be_logged() {
         let service = Unread {
             process,
             log: None,
+            read: Arc::default(),
             api: Api { public, admin },
         };
         service.log_in_and_out(10);
