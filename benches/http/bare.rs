@@ -56,7 +56,12 @@ async fn logout(headers: HeaderMap) -> Response {
 }
 
 async fn check() -> Response {
-    let identity = [("remote-user", "00000000"), ("remote-session", HASH)].map(ready);
+    let identity = [
+        ("remote-user", "00000000"),
+        ("remote-session", HASH),
+        ("remote-auth-time", "1795733572"),
+    ];
+    let identity = identity.map(ready);
     (StatusCode::NO_CONTENT, identity, common()).into_response()
 }
 
