@@ -1,10 +1,11 @@
 //! Enums whose values have a word each, for logs and for the labels of metrics.
 
 /// Declares such an enum. Its words never change: somebody's dashboard knows them.
+/// `enum Name: ErrorClass` is one of the classes of a store.
 macro_rules! words {
     (
         $(#[$attribute:meta])*
-        $visibility:vis enum $name:ident {
+        $visibility:vis enum $name:ident $(: $class:ident)? {
             $($(#[doc = $text:literal])* $variant:ident = $word:literal,)*
         }
     ) => {
@@ -25,5 +26,11 @@ macro_rules! words {
                 Self::ALL[self as usize].0
             }
         }
+
+        $(impl $class for $name {
+            fn word(self) -> &'static str {
+                Self::word(self)
+            }
+        })?
     };
 }

@@ -8,18 +8,12 @@ pub trait ErrorClass {
 
 words! {
     /// The classes of every store.
-    pub enum CommonClass {
+    pub enum CommonClass: ErrorClass {
         /// A call took longer than it may.
         Timeout = "timeout",
         /// Too much waits for the store already.
         Overloaded = "overloaded",
         /// The store has no room for another session.
         Full = "max_sessions",
-    }
-}
-
-impl ErrorClass for CommonClass {
-    fn word(self) -> &'static str {
-        Self::word(self)
     }
 }

@@ -57,19 +57,13 @@ pub(super) enum Unreadable {
 
 words! {
     /// What can fail in this store, beside what can in all of them.
-    pub(in crate::store) enum FileClass {
+    pub(in crate::store) enum FileClass: ErrorClass {
         Closed = "closed",
         Damaged = "damaged",
         Disk = "disk",
         DiskFull = "disk_full",
         Engine = "engine",
         ReadOnly = "read_only",
-    }
-}
-
-impl ErrorClass for FileClass {
-    fn word(self) -> &'static str {
-        Self::word(self)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::session::{ErrorClass, StoreError, StoreErrorKind};
 
 words! {
     /// What failed.
-    pub(in crate::store) enum Class {
+    pub(in crate::store) enum Class: ErrorClass {
         Timeout = "timeout",
         Io = "io",
         Tls = "tls",
@@ -52,12 +52,6 @@ words! {
         Stopped = "stopped",
         /// anything else; the cause is in the log
         Server = "server",
-    }
-}
-
-impl ErrorClass for Class {
-    fn word(self) -> &'static str {
-        Self::word(self)
     }
 }
 
