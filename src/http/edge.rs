@@ -16,8 +16,8 @@
 //! and its answer has the headers of every answer. CORS stands outside of all that refuses, for a
 //! page is to be able to read why. What costs nothing refuses before the deadline is set, and a
 //! page is refused before its cookie is read. What a proxy asks in its client's name meets neither
-//! CORS nor CSRF, and its target may have any length. Every path under `/admin` is behind the token, also one
-//! that is no route: nobody learns without it which there are.
+//! CORS nor CSRF, and its target may have any length. Every path under `/admin` is behind the
+//! token, also one that is no route: nobody learns without it which there are.
 
 #![expect(
     clippy::manual_async_fn,
@@ -31,6 +31,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{
@@ -46,7 +47,6 @@ use tower::{Service, ServiceExt as _};
 
 use super::allowed_origin::Origin;
 use super::bearer::{MAX_BODY_BYTES, require_token};
-use super::beside::Beside;
 use super::context::{X_REQUEST_ID, context_of};
 use super::error::ApiError;
 use super::middleware::ReadSessionCookie;
@@ -83,10 +83,9 @@ where
     let routes = ReadSessionCookie::before(routes, &app.cookie);
     let routes = refuse_foreign(routes, allowed_origins);
     let ext_authz = route::ext_authz().with_state(app.into());
-    let ext_authz = ReadSessionCookie::before(ext_authz, &app.cookie);
-    let routes = Beside { ext_authz, routes };
     Edge {
         cors: Some(Cors::new(allowed_origins)),
+        ext_authz: Some(ReadSessionCookie::before(ext_authz, &app.cookie)),
         ..Edge::before(routes, app)
     }
 }
@@ -125,6 +124,9 @@ async fn other_method() -> ApiError {
 /// What stands before `routes`.
 struct Edge<R> {
     routes: R,
+    /// On the public listener, beside the others: what proxies ask in their client's name. Its method
+    /// and path are the app's business, and so is a foreign `Origin`, since nothing is changed here.
+    ext_authz: Option<ReadSessionCookie<Router>>,
     /// On the public listener, whose answers depend on the caller's origin and cookie.
     cors: Option<Cors>,
     /// Whether a request must call the listener by a name of this machine.
@@ -139,6 +141,7 @@ impl<R> Edge<R> {
     fn before(routes: R, app: &App) -> Self {
         Self {
             routes,
+            ext_authz: None,
             cors: None,
             only_loopback_names: false,
             timeout: app.request_timeout,
@@ -196,7 +199,13 @@ where
             if let Err(refusal) = self.admissible(&request, route) {
                 return refusal.into_response();
             }
-            let answer = AssertUnwindSafe(self.routes.clone().oneshot(request));
+            let answer = match &self.ext_authz {
+                Some(ext_authz) if route == Route::ExtAuthz => {
+                    Either::Left(ext_authz.clone().oneshot(request))
+                }
+                _ => Either::Right(self.routes.clone().oneshot(request)),
+            };
+            let answer = AssertUnwindSafe(answer);
             match within(self.timeout, pin!(answer.catch_unwind())).await {
                 Some(Ok(Ok(answered))) => answered,
                 // The panic hook has logged it.

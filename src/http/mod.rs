@@ -6,7 +6,6 @@
 mod admin;
 mod allowed_origin;
 mod bearer;
-mod beside;
 mod check;
 mod context;
 mod cookie;
