@@ -8,9 +8,9 @@
 //!    an admin listener at a loopback address also the name in `Host`
 //! 4. the deadline, and an answer for a handler that panics
 //! 5. CSRF (public): 403 to a page of a foreign origin
-//! 6. the session cookie (public): its tokens go into the request
+//! 6. the session cookie (public): its tokens go to the handler
 //! 7. the admin token (under `/admin`), and the most that a body may have
-//! 8. the router, and the handler's own arguments
+//! 8. the handler, which `dispatch` picks or the router
 //!
 //! The context comes first, so that whatever refuses a request is logged under its id and counted,
 //! and its answer has the headers of every answer. CORS stands outside of all that refuses, for a
@@ -24,35 +24,29 @@
     reason = "an `async fn` keeps its arguments twice, and what it keeps is copied with each request"
 )]
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, VARY, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, HOST, VARY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::uri::{Authority, PathAndQuery};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use tower::{Service, ServiceExt as _};
 
 use super::allowed_origin::Origin;
 use super::bearer::{MAX_BODY_BYTES, require_token};
 use super::context::{X_REQUEST_ID, context_of};
+use super::dispatch::{Body, PublicRoutes, Routes};
 use super::error::ApiError;
-use super::middleware::ReadSessionCookie;
 use super::origin::{Cors, refuse_foreign};
 use super::route::{self, Route};
-use super::{App, Draining, host};
+use super::{App, AppState, Draining, host};
 use crate::deadline::within;
 use crate::metrics::{CANCELLED, Metrics};
 use crate::task::RequestLimits;
@@ -63,39 +57,30 @@ const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// What a listener serves: it answers every request, whatever happens.
 pub trait HttpService<B>: Send + Sync + 'static {
     /// The answer to `request`, which `peer` has sent.
-    fn answer(
-        &self,
-        request: axum::http::Request<B>,
-        peer: IpAddr,
-    ) -> impl Future<Output = Response> + Send;
+    fn answer(&self, request: Request<B>, peer: IpAddr) -> impl Future<Output = Response> + Send;
 }
 
 /// The public listener: logout and check, for pages of `allowed_origins` and for everyone who is
 /// not a browser.
-pub fn public<B>(app: &App, allowed_origins: &[Origin]) -> impl HttpService<B> + use<B>
-where
-    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-{
-    let routes = route::public(app)
-        .method_not_allowed_fallback(other_method)
-        .fallback(no_such_route)
-        .with_state(app.into());
-    let routes = ReadSessionCookie::before(routes, &app.cookie);
-    let routes = refuse_foreign(routes, allowed_origins);
-    let ext_authz = route::ext_authz().with_state(app.into());
+pub fn public<B: Body>(app: &App, allowed_origins: &[Origin]) -> impl HttpService<B> + use<B> {
+    let state = AppState::from(app);
+    let routes = PublicRoutes {
+        refuse_foreign: refuse_foreign(allowed_origins),
+        router: route::public(app)
+            .method_not_allowed_fallback(other_method)
+            .fallback(no_such_route)
+            .with_state(state.clone()),
+        app: state,
+    };
     Edge {
         cors: Some(Cors::new(allowed_origins)),
-        ext_authz: Some(ReadSessionCookie::before(ext_authz, &app.cookie)),
         ..Edge::before(routes, app)
     }
 }
 
 /// The admin listener: sessions for login backends and operators, health for whoever runs it. One
 /// that is `bound` to a loopback address answers to no foreign name.
-pub fn admin<B>(app: &App, bound: SocketAddr) -> impl HttpService<B> + use<B>
-where
-    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-{
+pub fn admin<B: Body>(app: &App, bound: SocketAddr) -> impl HttpService<B> + use<B> {
     let sessions = route::sessions()
         .route("/admin/{*rest}", axum::routing::any(no_such_route))
         .method_not_allowed_fallback(other_method)
@@ -105,7 +90,7 @@ where
         .method_not_allowed_fallback(other_method)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(app.into());
+        .with_state(AppState::from(app));
     Edge {
         only_loopback_names: bound.ip().to_canonical().is_loopback(),
         ..Edge::before(routes, app)
@@ -124,9 +109,6 @@ async fn other_method() -> ApiError {
 /// What stands before `routes`.
 struct Edge<R> {
     routes: R,
-    /// On the public listener, beside the others: what proxies ask in their client's name. Its method
-    /// and path are the app's business, and so is a foreign `Origin`, since nothing is changed here.
-    ext_authz: Option<ReadSessionCookie<Router>>,
     /// On the public listener, whose answers depend on the caller's origin and cookie.
     cors: Option<Cors>,
     /// Whether a request must call the listener by a name of this machine.
@@ -141,7 +123,6 @@ impl<R> Edge<R> {
     fn before(routes: R, app: &App) -> Self {
         Self {
             routes,
-            ext_authz: None,
             cors: None,
             only_loopback_names: false,
             timeout: app.request_timeout,
@@ -154,17 +135,11 @@ impl<R> Edge<R> {
 
 impl<R, B> HttpService<B> for Edge<R>
 where
-    R: Service<Request, Response = Response, Error = Infallible, Future: Send>,
-    R: Clone + Send + Sync + 'static,
-    B: axum::body::HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    R: Routes<B>,
+    B: Body,
 {
-    fn answer(
-        &self,
-        request: axum::http::Request<B>,
-        peer: IpAddr,
-    ) -> impl Future<Output = Response> {
+    fn answer(&self, request: Request<B>, peer: IpAddr) -> impl Future<Output = Response> {
         async move {
-            let request = request.map(Body::new);
             let mut counted = Counted::begin(&request, &self.metrics);
             let context = context_of(request.headers(), peer, self.limits);
             let id = context.id.clone();
@@ -177,13 +152,12 @@ where
     }
 }
 
-impl<R> Edge<R>
-where
-    R: Service<Request, Response = Response, Error = Infallible, Future: Send>,
-    R: Clone + Send + Sync + 'static,
-{
+impl<R> Edge<R> {
     /// The answer, which pages of allowed origins may read.
-    fn readable(&self, request: Request, route: Route) -> impl Future<Output = Response> {
+    fn readable<B: Body>(&self, request: Request<B>, route: Route) -> impl Future<Output = Response>
+    where
+        R: Routes<B>,
+    {
         match &self.cors {
             Some(cors) if route != Route::ExtAuthz => {
                 let inner = move |request| self.guarded(request, route);
@@ -194,30 +168,27 @@ where
     }
 
     /// The answer to a request that is to be let in: in time, and even if its handler panics.
-    fn guarded(&self, request: Request, route: Route) -> impl Future<Output = Response> {
+    fn guarded<B: Body>(&self, request: Request<B>, route: Route) -> impl Future<Output = Response>
+    where
+        R: Routes<B>,
+    {
         async move {
             if let Err(refusal) = self.admissible(&request, route) {
                 return refusal.into_response();
             }
-            let answer = match &self.ext_authz {
-                Some(ext_authz) if route == Route::ExtAuthz => {
-                    Either::Left(ext_authz.clone().oneshot(request))
-                }
-                _ => Either::Right(self.routes.clone().oneshot(request)),
-            };
+            // Begun inside, where a panic is caught.
+            let answer = async move { self.routes.answer(request, route).await };
             let answer = AssertUnwindSafe(answer);
             match within(self.timeout, pin!(answer.catch_unwind())).await {
-                Some(Ok(Ok(answered))) => answered,
+                Some(Ok(answered)) => answered,
                 // The panic hook has logged it.
                 Some(Err(_panic)) => ApiError::Internal.into_response(),
                 None => ApiError::TooSlow.into_response(),
             }
         }
     }
-}
 
-impl<R> Edge<R> {
-    fn admissible(&self, request: &Request, route: Route) -> Result<(), ApiError> {
+    fn admissible<B>(&self, request: &Request<B>, route: Route) -> Result<(), ApiError> {
         let hosts = request.headers().get_all(HOST).iter().count();
         let host_optional = request.version() < Version::HTTP_11;
         if hosts > 1 || (hosts == 0 && !host_optional) {
@@ -236,12 +207,7 @@ impl<R> Edge<R> {
     }
 
     fn complete(&self, response: &mut Response, id: HeaderValue) {
-        let has_no_content = response.status() == StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        if has_no_content {
-            // RFC 9110, 8.6: not on a 204; the router puts it there for HEAD.
-            headers.remove(CONTENT_LENGTH);
-        }
         put_common_headers(headers, id);
         if self.cors.is_some() {
             headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
@@ -269,7 +235,7 @@ struct Counted<'a> {
 }
 
 impl<'a> Counted<'a> {
-    fn begin(request: &Request, metrics: &'a Metrics) -> Self {
+    fn begin<B>(request: &Request<B>, metrics: &'a Metrics) -> Self {
         Self {
             metrics,
             route: Route::of(request.uri().path()),

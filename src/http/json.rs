@@ -5,9 +5,10 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-/// How many headers an answer may have, those that the edge and the router add included, without
-/// a second copy of all of them: a map that grows costs more than a session's look-up.
-pub(super) const ROOM: usize = 8;
+/// How many headers most answers have, those that the edge adds included. A map that grows costs
+/// more than a session's look-up, and so does one for more than these: what takes more than a
+/// kilobyte `malloc` does not keep at hand.
+const ROOM: usize = 6;
 
 /// An answer with this body, and a header of its own if it has one.
 pub(super) fn json(

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
-use futures_util::future::Either;
+use futures_util::future::{Either, ready};
 
+use super::AppState;
 use super::context::{done, logged_to_the_end};
-use super::cookie::SessionCookie;
+use super::cookie::{SessionCookie, Tokens};
 use super::error::{ApiError, Operation};
 use super::json::json;
-use super::middleware::Presented;
+use super::middleware::{Answer, Presented};
 use crate::metrics::{LogoutOutcome, Metrics};
-use crate::session::{SessionManager, StoreError};
+use crate::session::StoreError;
 
 /// An answer that makes the client forget its cookie.
 fn cleared(cookie: &SessionCookie, body: &'static str) -> Response {
@@ -22,45 +22,44 @@ fn cleared(cookie: &SessionCookie, body: &'static str) -> Response {
 }
 
 /// Ends every session presented, and says whether any was live.
-pub(super) async fn post(
-    State(sessions): State<Arc<SessionManager>>,
-    State(cookie): State<Arc<SessionCookie>>,
-    State(metrics): State<Arc<Metrics>>,
-    presented: Presented,
-) -> Result<Response, ApiError> {
-    let ended = end(sessions, metrics, Some(presented)).await?;
-    Ok(cleared(&cookie, if ended { "true" } else { "false" }))
+pub(super) fn post(app: &AppState, presented: Presented) -> Answer {
+    end(app, presented.into_tokens(), |ended| {
+        if ended { "true" } else { "false" }
+    })
 }
 
 /// The web app's own sign-out: whoever has no session is logged out as well.
-pub(super) async fn sign_out(
-    State(sessions): State<Arc<SessionManager>>,
-    State(cookie): State<Arc<SessionCookie>>,
-    State(metrics): State<Arc<Metrics>>,
-    presented: Option<Presented>,
-) -> Result<Response, ApiError> {
-    end(sessions, metrics, presented).await?;
-    Ok(cleared(&cookie, r#"{"loggedOut":true}"#))
+pub(super) fn sign_out(app: &AppState, presented: Option<Presented>) -> Answer {
+    let tokens = presented.map(Presented::into_tokens).unwrap_or_default();
+    end(app, tokens, |_ended| r#"{"loggedOut":true}"#)
 }
 
-async fn end(
-    sessions: Arc<SessionManager>,
-    metrics: Arc<Metrics>,
-    presented: Option<Presented>,
-) -> Result<bool, ApiError> {
-    let tokens = presented.map(Presented::into_tokens).unwrap_or_default();
-    let counted = move |ended: Result<bool, StoreError>| {
-        let ended = ended.map_err(ApiError::store(Operation::Logout))?;
-        metrics.logout(if ended {
-            LogoutOutcome::Cleared
-        } else {
-            LogoutOutcome::NoSession
-        });
-        Ok(ended)
-    };
-    match sessions.revoke(tokens) {
+fn end(app: &AppState, tokens: Tokens, body: fn(bool) -> &'static str) -> Answer {
+    match app.0.sessions.revoke(tokens) {
         // Nothing to be abandoned.
-        Either::Left(ended) => counted(ended.into_inner()),
-        Either::Right(ended) => logged_to_the_end(async move { counted(ended.await) }, done).await,
+        Either::Left(ended) => {
+            let ended = counted(&app.0.metrics, ended.into_inner());
+            Either::Left(ready(
+                ended.map(|ended| cleared(&app.0.cookie, body(ended))),
+            ))
+        }
+        Either::Right(ended) => {
+            let (app, metrics) = (app.clone(), Arc::clone(&app.0.metrics));
+            let work = async move { counted(&metrics, ended.await) };
+            Either::Right(Box::pin(async move {
+                let ended = logged_to_the_end(work, done).await?;
+                Ok(cleared(&app.0.cookie, body(ended)))
+            }))
+        }
     }
+}
+
+fn counted(metrics: &Metrics, ended: Result<bool, StoreError>) -> Result<bool, ApiError> {
+    let ended = ended.map_err(ApiError::store(Operation::Logout))?;
+    metrics.logout(if ended {
+        LogoutOutcome::Cleared
+    } else {
+        LogoutOutcome::NoSession
+    });
+    Ok(ended)
 }

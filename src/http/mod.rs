@@ -9,6 +9,7 @@ mod bearer;
 mod check;
 mod context;
 mod cookie;
+mod dispatch;
 mod docs;
 mod edge;
 mod error;

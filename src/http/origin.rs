@@ -7,15 +7,14 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::Request;
 use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::cors::{AllowHeaders, CorsLayer};
-use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::allowed_origin::Origin;
 use super::context::X_REQUEST_ID;
@@ -25,21 +24,19 @@ use crate::task;
 /// How much of a refused origin is logged, in bytes: a host's name has at most 253.
 const MOST_OF_AN_ORIGIN: usize = 300;
 
-type Refuse = fn(ProtectionError) -> Response;
-
 /// Answers 403 to a browser's state-changing request from an origin that is neither our own nor
-/// allowed, before it reaches `routes`.
+/// allowed.
+pub(super) type RefuseForeign = CsrfLayer<fn(ProtectionError) -> Response>;
+
 #[expect(
     clippy::expect_used,
     reason = "an `Origin` is one that the layer takes"
 )]
-pub(super) fn refuse_foreign<S>(routes: S, allowed_origins: &[Origin]) -> Csrf<S, Refuse> {
+pub(super) fn refuse_foreign(allowed_origins: &[Origin]) -> RefuseForeign {
     let trusting = |csrf: CsrfLayer, origin: &Origin| csrf.add_trusted_origin(origin.as_str());
     let csrf = allowed_origins.iter().try_fold(CsrfLayer::new(), trusting);
-    let refuse: Refuse = |_| ApiError::OriginRefused.into_response();
     csrf.expect("an `Origin` is one that the layer takes")
-        .with_rejection_response(refuse)
-        .layer(routes)
+        .with_rejection_response(|_| ApiError::OriginRefused.into_response())
 }
 
 /// Lets pages of the allowed origins read the answers, and answers their preflights. All else goes
@@ -67,10 +64,10 @@ impl Cors {
     }
 
     /// The answer of `inner`, with what it says to the page that asks.
-    pub(super) fn around<A: Future<Output = Response>>(
+    pub(super) fn around<B: Send, A: Future<Output = Response> + Send>(
         &self,
-        request: Request,
-        inner: impl Fn(Request) -> A,
+        request: Request<B>,
+        inner: impl Fn(Request<B>) -> A + Send,
     ) -> impl Future<Output = Response> {
         let origin = request.headers().get(ORIGIN);
         if !self.is_for_a_page(&request, origin) {
@@ -92,7 +89,7 @@ impl Cors {
     }
 
     /// Whether a page of an allowed origin asks, or a browser asks beforehand on its behalf.
-    fn is_for_a_page(&self, request: &Request, origin: Option<&HeaderValue>) -> bool {
+    fn is_for_a_page<B>(&self, request: &Request<B>, origin: Option<&HeaderValue>) -> bool {
         origin.is_some_and(|origin| self.allowed.contains(origin))
             && (request.method() != Method::OPTIONS
                 || request
@@ -185,8 +182,9 @@ mod tests {
             origin in value(&["http://neptun.test:8080", "https://app.example",
                 "http://localhost:3000", "null", "https://evil.example"]),
         ) {
-            let routes = service_fn(|_: Request| async { Ok(StatusCode::OK.into_response()) });
-            let guarded = refuse_foreign(routes, &ALLOWED.map(|origin| origin.parse().unwrap()));
+            let routes = service_fn(|_: Request<Body>| async { Ok(StatusCode::OK.into_response()) });
+            let guarded = refuse_foreign(&ALLOWED.map(|origin| origin.parse().unwrap()));
+            let guarded = guarded.layer(routes);
             let mut request = Request::new(Body::empty());
             *request.method_mut() = Method::POST;
             let headers = request.headers_mut();

@@ -23,12 +23,13 @@ pub(super) async fn list(
     presented: Presented,
 ) -> Result<Json<Listed<OwnSession>>, ApiError> {
     let unavailable = ApiError::store(Operation::List);
-    let identity = sessions.check(presented.tokens()).await;
+    let tokens = presented.into_tokens();
+    let identity = sessions.check(tokens.clone()).await;
     let identity = identity
         .map_err(&unavailable)?
         .ok_or(ApiError::NoValidSession)?;
     let list = sessions.list(&identity.user).await.map_err(unavailable)?;
-    let presented: Vec<SessionId> = presented.tokens().iter().map(SessionId::of).collect();
+    let presented: Vec<SessionId> = tokens.iter().map(SessionId::of).collect();
     let listed = Listed::of(list, |session| {
         let is_presented = presented.contains(&session.id);
         OwnSession::of(session, is_presented)

@@ -2,9 +2,11 @@
 //! the API document is held against it.
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::Method;
 use axum::routing::{delete, get, post};
 
+use super::middleware::Answer;
 use super::openapi::Document;
 use super::{App, AppState, admin, check, docs, issue, logout, openapi, ops, own};
 use crate::metrics::{CheckOutcome, CountedRoute, LogoutOutcome, Metrics};
@@ -55,8 +57,8 @@ routes! {
 /// The routes of the public listener.
 pub(super) fn public(app: &App) -> Router<AppState> {
     let routes = Router::new()
-        .route(Route::Logout.template(), post(logout::post))
-        .route(Route::Check.template(), get(check::get))
+        .route(Route::Logout.template(), post(with_app(logout::post)))
+        .route(Route::Check.template(), get(with_app(check::get)))
         .route(
             Route::OwnSessions.template(),
             get(own::list).delete(own::end_all),
@@ -64,15 +66,20 @@ pub(super) fn public(app: &App) -> Router<AppState> {
         .route(Route::OtherSessions.template(), delete(own::end_others))
         .route(Route::OwnSession.template(), delete(own::end));
     if app.cookie.seal_header().is_some() {
-        routes.route(Route::SignOut.template(), delete(logout::sign_out))
+        routes.route(
+            Route::SignOut.template(),
+            delete(with_app(logout::sign_out)),
+        )
     } else {
         routes
     }
 }
 
-/// The route of the public listener that proxies ask with whatever their client sent.
-pub(super) fn ext_authz() -> Router<AppState> {
-    Router::new().fallback(check::ext_authz)
+/// As a router takes a handler that is given the state itself.
+fn with_app<P: Send + 'static>(
+    handler: fn(&AppState, P) -> Answer,
+) -> impl Fn(State<AppState>, P) -> Answer + Clone + Send + Sync + 'static {
+    move |State(app), presented| handler(&app, presented)
 }
 
 /// The routes of the admin listener that need the admin token.

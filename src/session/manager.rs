@@ -81,6 +81,19 @@ pub struct Identity {
     pub logged_in_at: Option<Timestamp>,
 }
 
+impl Identity {
+    fn of(session: Session) -> Self {
+        Self {
+            id: session.id,
+            user: session.user,
+            logged_in_at: Some(session.created_at),
+        }
+    }
+}
+
+/// What the store says of one session.
+type Found = Result<Option<Session>, StoreError>;
+
 /// What the store says of one presented value.
 enum Verdict {
     Live(Identity),
@@ -132,19 +145,34 @@ impl SessionManager {
 
     /// Whose a request is that presents `tokens`: the identity of the first live one, provided
     /// that all live ones belong to one user and no sealed one is over. Using a session keeps it
-    /// from idling out.
-    pub async fn check(&self, tokens: &[SessionToken]) -> Result<Option<Identity>, StoreError> {
+    /// from idling out. Known at once if nothing has to be waited for.
+    pub fn check<T>(self: &Arc<Self>, tokens: T) -> AtOnceOrLater<Option<Identity>>
+    where
+        T: AsRef<[SessionToken]> + Send + 'static,
+    {
         let at = self.moment();
-        let deadline = Deadline::after(self.timeouts.request);
-        if let [only] = tokens {
-            let verdict = self.judge(self.credential(only, at), at, &deadline).await?;
-            return Ok(match verdict {
+        let only = match tokens.as_ref() {
+            [only] => Some(self.credential(only, at)),
+            _ => None,
+        };
+        let mut found = match &only {
+            Some(Credential::Issued(id)) => self.store.find_at_once(id, at),
+            _ => None,
+        };
+        let is_all = |found: &mut Found| !matches!(found, Ok(Some(live)) if at.touch_is_due(live));
+        if let Some(found) = found.take_if(is_all) {
+            return Either::Left(ready(found.map(|found| found.map(Identity::of))));
+        }
+        let (sessions, deadline) = (Arc::clone(self), Deadline::after(self.timeouts.request));
+        Either::Right(Box::pin(async move {
+            let Some(only) = only else {
+                return sessions.check_all(tokens.as_ref(), at, &deadline).await;
+            };
+            Ok(match sessions.judge(only, found, at, &deadline).await? {
                 Verdict::Live(identity) => Some(identity),
                 Verdict::Unknown | Verdict::Rejected => None,
-            });
-        }
-        // Boxed, or a check of one would have room for it.
-        Box::pin(self.check_all(tokens, at, &deadline)).await
+            })
+        }))
     }
 
     async fn check_all(
@@ -154,7 +182,7 @@ impl SessionManager {
         deadline: &Deadline,
     ) -> Result<Option<Identity>, StoreError> {
         let credentials = self.credentials(tokens, at);
-        let verdicts = stream::iter(credentials).map(|one| self.judge(one, at, deadline));
+        let verdicts = stream::iter(credentials).map(|one| self.judge(one, None, at, deadline));
         let mut verdicts = pin!(verdicts.buffered(CALLS_AT_ONCE));
         let mut identity: Option<Identity> = None;
         while let Some(verdict) = verdicts.next().await {
@@ -173,16 +201,13 @@ impl SessionManager {
     async fn judge(
         &self,
         credential: Credential,
+        found: Option<Found>,
         at: Moment,
         deadline: &Deadline,
     ) -> Result<Verdict, StoreError> {
         Ok(match credential {
-            Credential::Issued(id) => match self.use_one(&id, at, deadline).await? {
-                Some(session) => Verdict::Live(Identity {
-                    id: session.id,
-                    user: session.user,
-                    logged_in_at: Some(session.created_at),
-                }),
+            Credential::Issued(id) => match self.use_one(&id, found, at, deadline).await? {
+                Some(session) => Verdict::Live(Identity::of(session)),
                 None => Verdict::Unknown,
             },
             Credential::Sealed(sealed) => match sealed.user.clone() {
@@ -209,13 +234,15 @@ impl SessionManager {
         in_time(deadline.hold(self.store.is_revoked(sealed, at)).await)
     }
 
+    /// Finds a session, unless the store has already `found` it, and notes that it was used.
     async fn use_one(
         &self,
         id: &SessionId,
+        found: Option<Found>,
         at: Moment,
         deadline: &Deadline,
     ) -> Result<Option<Session>, StoreError> {
-        let found = match self.store.find_at_once(id, at) {
+        let found = match found {
             Some(found) => found,
             None => in_time(deadline.hold(self.store.find(id, at)).await),
         };

@@ -55,7 +55,7 @@ impl SessionManager {
     ) -> Result<usize, OwnError> {
         let sessions = Arc::clone(self);
         let work = async move {
-            let identity = sessions.check(&tokens).await?;
+            let identity = sessions.check(tokens.clone()).await?;
             let user = identity.ok_or(OwnError::NotLoggedIn)?.user;
             let presented = tokens.iter().map(SessionId::of).collect();
             let spared = Some(Spared::These(presented));
@@ -70,7 +70,8 @@ impl SessionManager {
         tokens: &[SessionToken],
         id: Option<SessionId>,
     ) -> Result<bool, OwnError> {
-        let identity = self.check(tokens).await?.ok_or(OwnError::NotLoggedIn)?;
+        let identity = self.check(tokens.to_vec()).await?;
+        let identity = identity.ok_or(OwnError::NotLoggedIn)?;
         let id = id.ok_or(OwnError::NoSuchSession)?;
         let at = self.moment();
         let presented = self
@@ -88,7 +89,8 @@ impl SessionManager {
     }
 
     async fn end_all_but(self: &Arc<Self>, tokens: &[SessionToken]) -> Result<usize, OwnError> {
-        let identity = self.check(tokens).await?.ok_or(OwnError::NotLoggedIn)?;
+        let identity = self.check(tokens.to_vec()).await?;
+        let identity = identity.ok_or(OwnError::NotLoggedIn)?;
         let mut spared = Vec::new();
         for credential in self.credentials(tokens, self.moment()) {
             match credential {
