@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use super::{SessionId, Timestamp};
 
 /// The subject of a session: 1 to 256 bytes of printable ASCII without leading or trailing
 /// space, because it travels in a response header. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct User(Arc<str>);
+pub struct User(SmolStr);
 
 /// The text cannot be a [`User`].
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +75,14 @@ impl fmt::Debug for Label {
 
 /// A session as the stores keep it. There is no token in it: only the digest, as its id.
 ///
-/// `L` is `()` where the label, which hardly any session has, lies apart.
+/// `U` and `L` are `()` where the user, who has others, and the label, which hardly any has, lie
+/// apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session<L = Option<Label>> {
+pub struct Session<U = User, L = Option<Label>> {
     /// The public name of the session.
     pub id: SessionId,
     /// Whose session it is.
-    pub user: User,
+    pub user: U,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it was last used, to within [`Moment::touch_interval`].
@@ -90,24 +93,24 @@ pub struct Session<L = Option<Label>> {
     pub label: L,
 }
 
-impl<L> Session<L> {
+impl<U, L> Session<U, L> {
     /// The absolute lifetime it was issued with.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         self.expires_at.since(self.created_at)
     }
 
-    /// The same session with another label, and its own.
-    pub fn relabelled<M>(self, label: M) -> (Session<M>, L) {
+    /// The same session with this user and label, and those it had.
+    pub fn exchange<V, M>(self, user: V, label: M) -> (Session<V, M>, U, L) {
         let session = Session {
             id: self.id,
-            user: self.user,
+            user,
             created_at: self.created_at,
             last_seen_at: self.last_seen_at,
             expires_at: self.expires_at,
             label,
         };
-        (session, self.label)
+        (session, self.user, self.label)
     }
 }
 
@@ -191,13 +194,13 @@ impl Moment {
 
     /// Whether `session` is over by both clocks, and may be forgotten.
     #[must_use]
-    pub fn is_over_for_good<L>(&self, session: &Session<L>) -> bool {
+    pub fn is_over_for_good<U, L>(&self, session: &Session<U, L>) -> bool {
         self.is_past(self.deadline(session))
     }
 
     /// The first moment at which `session` is over unless it is used before.
     #[must_use]
-    pub fn deadline<L>(&self, session: &Session<L>) -> Timestamp {
+    pub fn deadline<U, L>(&self, session: &Session<U, L>) -> Timestamp {
         if self.is_too_old(session.created_at) {
             return Timestamp::MIN;
         }
@@ -208,7 +211,7 @@ impl Moment {
 
     /// Whether `session` is live: its deadline is still to come.
     #[must_use]
-    pub fn is_live<L>(&self, session: &Session<L>) -> bool {
+    pub fn is_live<U, L>(&self, session: &Session<U, L>) -> bool {
         self.now < self.deadline(session)
     }
 
@@ -228,7 +231,7 @@ impl Moment {
 
     /// Whether a use of `session` at this moment is worth a write.
     #[must_use]
-    pub fn touch_is_due<L>(&self, session: &Session<L>) -> bool {
+    pub fn touch_is_due<U, L>(&self, session: &Session<U, L>) -> bool {
         self.now >= session.last_seen_at.plus(self.touch_interval())
     }
 }

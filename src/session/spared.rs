@@ -39,7 +39,7 @@ impl<'a> Trim<'a> {
 
     /// Takes this session into account. Gives back which one is to be ended now: this or one seen
     /// before, if any.
-    pub fn see<L>(&mut self, session: &Session<L>) -> Option<SessionId> {
+    pub fn see<U, L>(&mut self, session: &Session<U, L>) -> Option<SessionId> {
         let most = match self.spared {
             Spared::These(ids) => return (!ids.contains(&session.id)).then_some(session.id),
             Spared::Last(_) if !self.at.is_live(session) => return Some(session.id),

@@ -1,29 +1,30 @@
 //! The store that keeps sessions in this process: fast, and forgotten at restart.
 //!
-//! Sessions lie in 4096 tables, each behind a lock of its own, picked by the digest; an index
-//! by user and the revocations of sealed sessions lie beside them in 4096 tables each. What keeps
-//! sessions and index in step:
+//! Users lie in 256 tables, each with all his sessions; beside them lie as many tables that say
+//! by a session's digest where its user lies, and as many of the revocations of sealed sessions.
+//! Each table is behind a lock of its own. What keeps users and digests in step:
 //!
-//! - An insert holds the user's lock while it enters the session in both, so whoever finds a
-//!   session in its table finds it in the index too.
-//! - Whoever takes a session out of its table, and that is exactly one, takes it out of the index.
-//! - Revoking all of a user takes each session out of both under the user's lock, so of two that
-//!   do so at once neither returns before all are gone.
+//! - A session enters and leaves at its user, under the user's lock, and is handed to whoever takes
+//!   it out there, which is exactly one.
+//! - Its digest is entered under that same lock, so whoever takes the session out finds the
+//!   digest entered and removes it.
+//! - Whoever finds a digest looks whether the session is there. While it is, its user stays where
+//!   he lies; should another lie there by then, none of his sessions has the id.
 //!
-//! Locks are taken in the order user, then session or revocation, and never two of a kind. None
+//! Locks are taken in the order user, then digest or revocation, and never two of a kind. None
 //! is held across an await.
 //!
-//! **Pauses.** Nothing holds a lock for longer than it takes to go through one table, about
-//! 2,400 sessions when ten million are kept, or through [`BATCH`] sessions of one user; nor does
-//! a sweep keep a thread for longer than [`BATCH`] sessions take. `cargo bench --bench store`
+//! **Pauses.** Nothing holds a lock, nor does a sweep keep a thread, for longer than it takes to go
+//! through [`BATCH`] sessions, or to make a table larger that has got full. `cargo bench --bench store`
 //! prints the longest pauses at ten million sessions.
 
-mod index;
 mod journaled;
-mod tables;
+mod places;
+mod rows;
+mod users;
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -34,15 +35,14 @@ use crate::session::{
     Moment, SealedSession, Session, SessionId, SessionList, SessionStore, Spared, StoreError,
     Timestamp, Trim, User,
 };
-use index::{Handle, UserKey};
-pub(super) use tables::Mark;
-use tables::{Row, Sessions, Users, drop_over, handle_of};
+use places::Places;
+use rows::Row;
+pub(super) use users::Mark;
+use users::{Slot, UserKey, Users, Walk};
 
-/// How many tables there are of each kind.
-const TABLES: usize = 4096;
-
-/// A whole round of [`sweep`](SessionStore::sweep) takes this many steps.
-const STEPS_A_ROUND: usize = 256;
+/// How many tables there are of each kind, and steps of a whole round of
+/// [`sweep`](SessionStore::sweep).
+const TABLES: usize = 256;
 
 /// How many sessions are gone through before others are let at the lock or the thread.
 const BATCH: usize = 128;
@@ -51,8 +51,9 @@ type Revocations = HashMap<SessionId, Timestamp>;
 
 /// Sessions, and revocations of sealed ones, in this process' memory.
 pub struct MemoryStore {
-    sessions: Box<[Mutex<Sessions>]>,
     users: Box<[Mutex<Users>]>,
+    /// By a session's digest: which table of users, and where in it.
+    places: Box<[Mutex<Places>]>,
     revoked_until: Box<[Mutex<Revocations>]>,
     user_hasher: RandomState,
     max_sessions: u64,
@@ -66,8 +67,8 @@ impl MemoryStore {
     #[must_use]
     pub fn new(max_sessions: u64) -> Self {
         Self {
-            sessions: (0..TABLES).map(|_| Mutex::default()).collect(),
             users: (0..TABLES).map(|_| Mutex::default()).collect(),
+            places: (0..TABLES).map(|_| Mutex::default()).collect(),
             revoked_until: (0..TABLES).map(|_| Mutex::default()).collect(),
             user_hasher: RandomState::new(),
             max_sessions,
@@ -75,10 +76,6 @@ impl MemoryStore {
             next_step: AtomicUsize::new(0),
             found_full_at: AtomicI64::new(i64::MIN),
         }
-    }
-
-    fn table(&self, handle: Handle) -> &Mutex<Sessions> {
-        &self.sessions[table_of(handle)]
     }
 
     fn user_key(&self, user: &User) -> UserKey {
@@ -96,7 +93,7 @@ impl MemoryStore {
     }
 
     fn revocations(&self, id: &SessionId) -> &Mutex<Revocations> {
-        &self.revoked_until[table_of(handle_of(id))]
+        &self.revoked_until[table_of(hash_of(id))]
     }
 
     /// Counts one more session, revocation or mark in, unless the store is full.
@@ -121,7 +118,7 @@ impl MemoryStore {
         }
         if self.may_look_for_room(at) {
             let first = self.next_step.load(Ordering::Relaxed);
-            while self.next_step.load(Ordering::Relaxed).wrapping_sub(first) < STEPS_A_ROUND {
+            while self.next_step.load(Ordering::Relaxed).wrapping_sub(first) < TABLES {
                 self.sweep_step(at).await;
                 if self.reserve() {
                     return Ok(());
@@ -144,97 +141,122 @@ impl MemoryStore {
             .store(at.now.as_millis(), Ordering::Relaxed);
     }
 
-    /// Goes through the next few tables of each kind, and lets other tasks run after each.
+    /// Goes through the next table of each kind, and lets other tasks run meanwhile.
     async fn sweep_step(&self, at: Moment) {
-        let step = self.next_step.fetch_add(1, Ordering::Relaxed) % STEPS_A_ROUND;
-        for table in (step..TABLES).step_by(STEPS_A_ROUND) {
-            self.sweep_revocations(table, at);
-            self.sweep_sessions(&self.sessions[table], at).await;
-        }
+        let table = self.next_table();
+        self.sweep_revocations(table, at);
+        self.sweep_sessions(table, at).await;
+    }
+
+    fn next_table(&self) -> usize {
+        self.next_step.fetch_add(1, Ordering::Relaxed) % TABLES
     }
 
     /// Drops the marks and revocations of one table that are over.
     fn sweep_revocations(&self, table: usize, at: Moment) {
         let over = |mark: &Mark| at.is_past(mark.until);
-        let mut users = self.users[table].lock();
-        self.uncount(drop_over(&mut users.marks, over));
-        users.index.shrink();
-        drop(users);
+        self.uncount(drop_over(&mut self.users[table].lock().marks, over));
         let over = |until: &Timestamp| at.is_past(*until);
         self.uncount(drop_over(&mut self.revoked_until[table].lock(), over));
+        self.places[table].lock().shrink();
     }
 
-    async fn sweep_sessions(&self, table: &Mutex<Sessions>, at: Moment) {
-        let mut end = usize::MAX;
-        while end > 0 {
+    async fn sweep_sessions(&self, table: usize, at: Moment) {
+        let mut walk = Walk::default();
+        while !walk.is_done {
             // No await before all are forgotten: the future may be dropped at any.
-            let over = table.lock().take_over(&mut end, BATCH, at);
-            for session in over {
-                self.forget(&session);
-            }
+            self.sweep_some(table, &mut walk, at);
             tokio::task::yield_now().await;
         }
     }
 
-    /// Enters a session in its table and in the index, unless it is there; says whether it did.
-    fn enter(&self, session: &Session) -> bool {
-        let (key, handle) = (self.user_key(&session.user), handle_of(&session.id));
-        let mut users = self.user_table(key).lock();
-        // All sessions of a user share one copy of the name.
-        let sibling = users
-            .index
-            .first(key)
-            .and_then(|handle| self.look(handle, |sibling| sibling.user == session.user));
-        let user = sibling.map_or_else(|| session.user.clone(), |sibling| sibling.user);
-        let is_new = self.table(handle).lock().add(Session {
-            user,
-            ..session.clone()
-        });
-        if is_new {
-            users.index.insert(key, handle);
+    fn sweep_some(&self, table: usize, walk: &mut Walk, at: Moment) {
+        let mut users = self.users[table].lock();
+        for (slot, id) in users.some_over(walk, BATCH, at) {
+            users.take(slot, &id, |user| self.user_key(user));
+            self.forget(&id, place_of(table, slot));
         }
-        is_new
+        if walk.is_done {
+            users.shrink();
+        }
+    }
+
+    /// Enters a session at its user and by its digest, unless it is there; says whether it did.
+    fn enter(&self, session: Session) -> bool {
+        let (key, id) = (self.user_key(&session.user), session.id);
+        let mut users = self.user_table(key).lock();
+        let Some(slot) = users.add(key, session) else {
+            return false;
+        };
+        let place = place_of(table_of(key), slot);
+        self.places[table_of(hash_of(&id))]
+            .lock()
+            .insert(hash_of(&id), place);
+        true
+    }
+
+    /// Goes to the user of the session of this id, whom `then` finds there or not.
+    fn at_user_of<T>(
+        &self,
+        id: &SessionId,
+        then: impl Fn(&mut Users, Slot) -> Option<T>,
+    ) -> Option<(u32, T)> {
+        let hash = hash_of(id);
+        let places = self.places[table_of(hash)].lock().of(hash);
+        places.into_iter().find_map(|place| {
+            let (table, slot) = table_and_slot(place);
+            Some((place, then(&mut self.users[table].lock(), slot)?))
+        })
+    }
+
+    /// A copy of the session of this id, over or not.
+    fn look(&self, id: &SessionId) -> Option<Session> {
+        Some(self.at_user_of(id, |users, slot| users.get(slot, id))?.1)
+    }
+
+    /// A copy of the live session of this id.
+    fn live(&self, id: &SessionId, at: Moment) -> Option<Session> {
+        self.look(id).filter(|session| at.is_live(session))
+    }
+
+    /// Moves the last use of the session of this id forward, if it `may_be` used; says whether it
+    /// was.
+    fn used(&self, id: &SessionId, at: Timestamp, may_be: impl Fn(&Row) -> bool) -> bool {
+        let used = self.at_user_of(id, |users, slot| {
+            let row = users.get_mut(slot, id).filter(|row| may_be(row))?;
+            row.last_seen_at = row.last_seen_at.max(at);
+            Some(())
+        });
+        used.is_some()
     }
 
     /// Copies of the user's sessions, over or not, in no order.
     fn look_at_all(&self, user: &User) -> Vec<Session> {
         let key = self.user_key(user);
         let mut sessions = Vec::new();
-        for_each_handle(&mut self.user_table(key).lock(), key, |_, handle| {
-            sessions.extend(self.look(handle, |session| is_indexed_as(session, handle, user)));
-        });
+        let mut users = self.user_table(key).lock();
+        for_some(&mut users, (key, user), |_, _, some| sessions.extend(some));
         sessions
-    }
-
-    /// A copy of the session at `handle`, if it is the one.
-    fn look(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
-        self.table(handle).lock().get(handle, is_it)
-    }
-
-    /// A copy of the live session of this id.
-    fn live(&self, id: &SessionId, at: Moment) -> Option<Session> {
-        let found = self.look(handle_of(id), |session| session.id == *id);
-        found.filter(|session| at.is_live(session))
     }
 
     /// Removes the session of this id; what it was if it was live.
     fn take_live(&self, id: &SessionId, at: Moment) -> Option<Session> {
-        let session = self.take(handle_of(id), |session| session.id == *id)?;
-        self.forget(&session);
-        at.is_live(&session).then_some(session)
+        self.take(id).filter(|session| at.is_live(session))
     }
 
-    /// Takes the session at `handle` out of its table, if it is the one.
-    fn take(&self, handle: Handle, is_it: impl Fn(&Row) -> bool) -> Option<Session> {
-        self.table(handle).lock().take(handle, is_it)
+    /// Removes the session of this id, over or not.
+    fn take(&self, id: &SessionId) -> Option<Session> {
+        let take = |users: &mut Users, slot| users.take(slot, id, |user| self.user_key(user));
+        let (place, session) = self.at_user_of(id, take)?;
+        self.forget(id, place);
+        Some(session)
     }
 
-    /// What remains to be done for a session that was just taken out of its table.
-    fn forget(&self, session: &Session) {
+    /// What remains to be done for a session that was just taken from its user.
+    fn forget(&self, id: &SessionId, place: u32) {
         self.uncount(1);
-        let key = self.user_key(&session.user);
-        let mut users = self.user_table(key).lock();
-        users.index.remove(key, handle_of(&session.id));
+        let hash = hash_of(id);
+        self.places[table_of(hash)].lock().remove(hash, place);
     }
 
     /// Sets the user's mark, or moves it. Room for one may be `reserved`, or may just have been
@@ -264,7 +286,7 @@ impl MemoryStore {
     /// How many users are in the index; for tests that look for leaks.
     #[must_use]
     pub fn indexed_users(&self) -> usize {
-        let users = |table: &Mutex<Users>| table.lock().index.users();
+        let users = |table: &Mutex<Users>| table.lock().len();
         self.users.iter().map(users).sum()
     }
 }
@@ -273,7 +295,7 @@ impl MemoryStore {
 impl SessionStore for MemoryStore {
     async fn insert(&self, session: Session, at: Moment) -> Result<(), StoreError> {
         self.reserve_or_sweep(at).await?;
-        if !self.enter(&session) {
+        if !self.enter(session) {
             // Asked again.
             self.uncount(1);
         }
@@ -293,13 +315,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn touch(&self, id: &SessionId, at: Moment) -> Result<bool, StoreError> {
-        let mut table = self.table(handle_of(id)).lock();
-        let found = table.get_mut(id);
-        let Some(live) = found.filter(|session| at.is_live(session)) else {
-            return Ok(false);
-        };
-        live.last_seen_at = live.last_seen_at.max(at.now);
-        Ok(true)
+        Ok(self.used(id, at.now, |session| at.is_live(session)))
     }
 
     async fn delete(&self, id: &SessionId, at: Moment) -> Result<Option<Session>, StoreError> {
@@ -332,17 +348,12 @@ impl SessionStore for MemoryStore {
         let key = self.user_key(user);
         let mut users = self.user_table(key).lock();
         let (mut trim, mut removed) = (Trim::new(spared, at), Vec::new());
-        for_each_handle(&mut users, key, |users, handle| {
-            let seen = self.look(handle, |session| is_indexed_as(session, handle, user));
-            let Some(id) = seen.and_then(|session| trim.see(&session)) else {
-                return;
-            };
-            let handle = handle_of(&id);
-            // What another has taken is his to remove from the index.
-            if let Some(session) = self.take(handle, |session| session.id == id) {
-                users.index.remove(key, handle);
-                self.uncount(1);
-                removed.push(session);
+        for_some(&mut users, (key, user), |users, slot, some| {
+            for id in some.iter().filter_map(|session| trim.see(session)) {
+                if let Some(session) = users.take(slot, &id, |_| key) {
+                    self.forget(&id, place_of(table_of(key), slot));
+                    removed.push(session);
+                }
             }
         });
         if let Some(until) = seals_until {
@@ -401,30 +412,62 @@ impl SessionStore for MemoryStore {
 /// Goes through a user's sessions under the lock of the table, and lets others that wait for it
 /// in between: a user with a million sessions is no reason for everyone to stand still. It never
 /// awaits, so the call it serves cannot be dropped half-way.
-fn for_each_handle(
+fn for_some(
     users: &mut MutexGuard<'_, Users>,
-    key: UserKey,
-    mut visit: impl FnMut(&mut Users, Handle),
+    user: (UserKey, &User),
+    mut visit: impl FnMut(&mut Users, Slot, Vec<Session>),
 ) {
-    let mut first = 0;
+    let mut last = None;
     loop {
-        let batch = users.index.batch(key, first, BATCH);
-        for handle in &batch {
-            visit(users, *handle);
-        }
-        match batch.get(BATCH - 1).and_then(|last| last.checked_add(1)) {
-            Some(next) => first = next,
-            None => return,
+        let (slot, some) = users.some_of(user, last, BATCH);
+        last = some.get(BATCH - 1).map(|session| session.id);
+        visit(users, slot, some);
+        if last.is_none() {
+            return;
         }
         MutexGuard::bump(users);
     }
 }
 
-/// Which table. The hash tables inside use the low and the very high bits; these are others.
+/// Uniform, and not for an attacker to choose, since only tokens made here are ever entered, each
+/// once.
+fn hash_of(id: &SessionId) -> u64 {
+    let first_eight = id.as_bytes().first_chunk().copied();
+    u64::from_le_bytes(first_eight.unwrap_or_default())
+}
+
+/// Which table. Those inside use the low half of the hash.
 const fn table_of(hash: u64) -> usize {
     (hash >> 40) as usize % TABLES
 }
 
-fn is_indexed_as(session: &Row, handle: Handle, user: &User) -> bool {
-    handle_of(&session.id) == handle && session.user == *user
+/// A table of users and a slot in it, as one number.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there are hundreds of tables"
+)]
+const fn place_of(table: usize, slot: Slot) -> u32 {
+    slot * TABLES as u32 + table as u32
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there are hundreds of tables"
+)]
+const fn table_and_slot(place: u32) -> (usize, Slot) {
+    (place as usize % TABLES, place / TABLES as u32)
+}
+
+/// Removes what is over, and the space it took; says how many they were.
+fn drop_over<K: Eq + Hash, V>(map: &mut HashMap<K, V>, is_over: impl Fn(&V) -> bool) -> usize {
+    let gone = map.extract_if(|_, value| is_over(value)).count();
+    if is_sparse(map.capacity(), map.len()) {
+        map.shrink_to_fit();
+    }
+    gone
+}
+
+/// Whether a table of this capacity is worth making smaller.
+const fn is_sparse(capacity: usize, len: usize) -> bool {
+    capacity > 64 && capacity / 4 > len
 }

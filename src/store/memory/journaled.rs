@@ -7,8 +7,7 @@
 //! alongside at any time.
 
 use super::{
-    Mark, MemoryStore, Moment, Ordering, STEPS_A_ROUND, Session, SessionId, TABLES, Timestamp,
-    User, handle_of,
+    BATCH, Mark, MemoryStore, Moment, Ordering, Session, SessionId, TABLES, Timestamp, User, Walk,
 };
 
 impl MemoryStore {
@@ -24,7 +23,7 @@ impl MemoryStore {
 
     /// The session of this id, over or not.
     pub(in crate::store) fn peek(&self, id: &SessionId) -> Option<Session> {
-        self.look(handle_of(id), |session| session.id == *id)
+        self.look(id)
     }
 
     /// All sessions of the user, over or not.
@@ -35,7 +34,7 @@ impl MemoryStore {
     /// Keeps a session whether or not there is room. One that is kept already only moves its
     /// last use forward.
     pub(in crate::store) fn restore(&self, session: &Session) {
-        if self.enter(session) {
+        if self.enter(session.clone()) {
             self.len.fetch_add(1, Ordering::Relaxed);
         } else {
             self.seen(&session.id, session.last_seen_at);
@@ -44,16 +43,12 @@ impl MemoryStore {
 
     /// Removes a session, over or not.
     pub(in crate::store) fn remove(&self, id: &SessionId) {
-        if let Some(session) = self.take(handle_of(id), |session| session.id == *id) {
-            self.forget(&session);
-        }
+        self.take(id);
     }
 
     /// Moves a session's last use forward, if it is kept.
     pub(in crate::store) fn seen(&self, id: &SessionId, at: Timestamp) {
-        if let Some(session) = self.table(handle_of(id)).lock().get_mut(id) {
-            session.last_seen_at = session.last_seen_at.max(at);
-        }
+        self.used(id, at, |_| true);
     }
 
     /// Until when the revocation of this sealed session is remembered, if it is.
@@ -85,12 +80,11 @@ impl MemoryStore {
         }
     }
 
-    /// The sessions that are over in one sweep step's share of the tables, still kept. Marks and
+    /// The sessions that are over in one sweep step's table, still kept. Marks and
     /// revocations that are over are dropped at once: their end is a fixed moment, so a journal
     /// that still names them cannot bring them back to any effect.
     pub(in crate::store) fn over_in_next_step(&self, at: Moment) -> Vec<SessionId> {
-        let step = self.next_step.fetch_add(1, Ordering::Relaxed) % STEPS_A_ROUND;
-        self.over_in(step, at)
+        self.over_in(self.next_table(), at)
     }
 
     /// The same for all tables, for a full store that looks for room. After a look that found
@@ -99,19 +93,20 @@ impl MemoryStore {
         if !self.may_look_for_room(at) {
             return Vec::new();
         }
-        let steps = 0..STEPS_A_ROUND;
-        let over: Vec<SessionId> = steps.flat_map(|step| self.over_in(step, at)).collect();
+        let tables = 0..TABLES;
+        let over: Vec<SessionId> = tables.flat_map(|table| self.over_in(table, at)).collect();
         if over.is_empty() {
             self.found_nothing(at);
         }
         over
     }
 
-    fn over_in(&self, step: usize, at: Moment) -> Vec<SessionId> {
-        let mut over = Vec::new();
-        for table in (step..TABLES).step_by(STEPS_A_ROUND) {
-            self.sweep_revocations(table, at);
-            over.extend(self.sessions[table].lock().ids_over(at));
+    fn over_in(&self, table: usize, at: Moment) -> Vec<SessionId> {
+        self.sweep_revocations(table, at);
+        let (mut over, mut walk) = (Vec::new(), Walk::default());
+        while !walk.is_done {
+            let some = self.users[table].lock().some_over(&mut walk, BATCH, at);
+            over.extend(some.into_iter().map(|(_, id)| id));
         }
         over
     }
