@@ -2,6 +2,8 @@
 //! the same for proxies that take 200 alone for a yes, `ANY /api/auth/ext-authz` (Envoy's HTTP
 //! `ext_authz`, the Gateway API's `ExternalAuth`).
 
+use std::sync::LazyLock;
+
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -10,6 +12,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, ready};
 
 use super::AppState;
+use super::common::Prepared;
 use super::error::{ApiError, Operation};
 use super::middleware::{Answer, Presented};
 use crate::session::Identity;
@@ -18,8 +21,9 @@ const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
 const REMOTE_SESSION: HeaderName = HeaderName::from_static("remote-session");
 const REMOTE_AUTH_TIME: HeaderName = HeaderName::from_static("remote-auth-time");
 
-/// How many headers a yes has, those that the edge adds included.
-const HEADERS: usize = 7;
+/// The headers of every yes.
+static YES: LazyLock<Prepared> =
+    LazyLock::new(|| Prepared::with_names([REMOTE_USER, REMOTE_SESSION, REMOTE_AUTH_TIME]));
 
 /// Says whose live session the request has, if it has one.
 pub(super) fn get(app: &AppState, presented: Presented) -> Answer {
@@ -63,9 +67,5 @@ fn headers_of(identity: &Identity) -> Result<HeaderMap, ApiError> {
     let (Ok(user), Ok(id), Ok(auth_time)) = (user, id, auth_time) else {
         return Err(ApiError::Internal);
     };
-    let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.insert(REMOTE_USER, user);
-    headers.insert(REMOTE_SESSION, id);
-    headers.insert(REMOTE_AUTH_TIME, auth_time);
-    Ok(headers)
+    Ok(YES.with([user, id, auth_time]))
 }

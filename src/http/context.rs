@@ -1,35 +1,61 @@
-//! A request's id and trace, which are told by its headers and said in every log line, and work
-//! that outlives the request.
+//! What the edge reads in a request's headers, among it the id and the trace that every log line
+//! says; and work that outlives the request.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::http::HeaderName;
-use axum::http::header::HeaderMap;
+use axum::http::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use axum::response::IntoResponse as _;
 
+use super::common::X_REQUEST_ID;
 use super::error::ApiError;
-use crate::task::{self, RequestContext, RequestId, RequestLimits, TraceParent};
+use crate::task::{self, RequestContext, RequestId, RequestLimits, TRACEPARENT, TraceParent};
 
-/// The header that carries a request's id, both ways.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What the edge looks for among a request's headers. Found in one pass: looking one up takes
+/// longer than comparing its name with all that most requests have.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// How often `Host` is there.
+    pub(super) hosts: usize,
+    pub(super) origin: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
+    parent: Option<TraceParent>,
+}
 
-/// The context of a request with these headers: the caller's request id if it sent a sane one
-/// (1 to 128 visible ASCII characters), else a new one; and the caller's trace, if it sent one.
-pub(super) fn context_of(
-    headers: &HeaderMap,
-    peer: IpAddr,
-    limits: &'static RequestLimits,
-) -> RequestContext {
-    let sane = headers.get(X_REQUEST_ID).filter(|id| {
-        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    });
-    RequestContext {
-        id: sane.cloned().map_or_else(fresh_id, RequestId::Sent),
-        parent: TraceParent::of(headers),
-        peer,
-        limits,
+impl Seen {
+    pub(super) fn among(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                seen.hosts += 1;
+            } else if *name == ORIGIN {
+                seen.origin.get_or_insert_with(|| value.clone());
+            } else if *name == X_REQUEST_ID {
+                seen.request_id.get_or_insert_with(|| value.clone());
+            } else if *name == TRACEPARENT {
+                seen.parent = TraceParent::of(headers);
+            }
+        }
+        seen
+    }
+
+    /// The context of the request: the caller's request id if it sent a sane one (1 to 128 visible
+    /// ASCII characters), else a new one; and the caller's trace, if it sent one.
+    pub(super) fn context(
+        &mut self,
+        peer: IpAddr,
+        limits: &'static RequestLimits,
+    ) -> RequestContext {
+        let sane = self.request_id.take().filter(|id| {
+            (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        });
+        RequestContext {
+            id: sane.map_or_else(fresh_id, RequestId::Sent),
+            parent: self.parent.take(),
+            peer,
+            limits,
+        }
     }
 }
 

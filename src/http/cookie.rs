@@ -9,13 +9,14 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::header::{COOKIE, HeaderMap};
+use axum::http::header::{CONTENT_TYPE, COOKIE, HeaderMap, SET_COOKIE};
 use axum::http::{HeaderName, HeaderValue};
 use memchr::memchr;
 use smallvec::SmallVec;
 use tower_cookies::Cookie;
 use tower_cookies::cookie::{SameSite, time};
 
+use super::common::Prepared;
 use crate::rate_limit::RateLimit;
 use crate::session::SessionToken;
 use crate::session::sealed::{SEAL_PREFIX, as_h3_reads, latin1, trimmed_as_h3_does};
@@ -49,6 +50,7 @@ pub struct CookieSettings {
 pub struct SessionCookie {
     settings: CookieSettings,
     clearing: HeaderValue,
+    cleared: Prepared,
     seal_header: Option<HeaderName>,
     foreign_seals: RateLimit,
 }
@@ -65,9 +67,12 @@ impl SessionCookie {
         let clearing: &'static [u8] = cookie.to_string().leak().as_bytes();
         let clearing = HeaderValue::from_maybe_shared(Bytes::from_static(clearing))?;
         let seal_header = settings.accepts_seals.then_some(seal_header);
+        let json = HeaderValue::from_static("application/json");
+        let cleared = Prepared::new([(CONTENT_TYPE, json), (SET_COOKIE, clearing.clone())]);
         Ok(Self {
             settings,
             clearing,
+            cleared,
             seal_header,
             foreign_seals: RateLimit::default(),
         })
@@ -87,6 +92,11 @@ impl SessionCookie {
     /// The `Set-Cookie` that makes a client forget. The same for everyone, so built once.
     pub(super) fn clearing(&self) -> HeaderValue {
         self.clearing.clone()
+    }
+
+    /// All headers of a JSON answer that makes a client forget.
+    pub(super) fn cleared(&self) -> HeaderMap {
+        self.cleared.with([])
     }
 
     /// The `Set-Cookie` that gives a client its session for `ttl`.

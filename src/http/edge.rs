@@ -31,9 +31,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{CACHE_CONTROL, CONNECTION, HOST, VARY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::CONNECTION;
 use axum::http::uri::{Authority, PathAndQuery};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Version};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -41,7 +41,8 @@ use futures_util::future::Either;
 
 use super::allowed_origin::Origin;
 use super::bearer::{MAX_BODY_BYTES, require_token};
-use super::context::{X_REQUEST_ID, context_of};
+use super::common::{put_common_headers, put_public_headers};
+use super::context::Seen;
 use super::dispatch::{Body, PublicRoutes, Routes};
 use super::error::ApiError;
 use super::origin::{Cors, refuse_foreign};
@@ -141,9 +142,10 @@ where
     fn answer(&self, request: Request<B>, peer: IpAddr) -> impl Future<Output = Response> {
         async move {
             let mut counted = Counted::begin(&request, &self.metrics);
-            let context = context_of(request.headers(), peer, self.limits);
+            let mut seen = Seen::among(request.headers());
+            let context = seen.context(peer, self.limits);
             let id = context.id.clone();
-            let answer = self.readable(request, counted.route);
+            let answer = self.readable(request, &seen, counted.route);
             let mut response = context.scope(pin!(answer)).await;
             counted.end(response.status());
             self.complete(&mut response, id.into());
@@ -154,26 +156,36 @@ where
 
 impl<R> Edge<R> {
     /// The answer, which pages of allowed origins may read.
-    fn readable<B: Body>(&self, request: Request<B>, route: Route) -> impl Future<Output = Response>
+    fn readable<B: Body>(
+        &self,
+        request: Request<B>,
+        seen: &Seen,
+        route: Route,
+    ) -> impl Future<Output = Response>
     where
         R: Routes<B>,
     {
         match &self.cors {
             Some(cors) if route != Route::ExtAuthz => {
-                let inner = move |request| self.guarded(request, route);
-                Either::Left(cors.around(request, inner))
+                let inner = move |request| self.guarded(request, seen.hosts, route);
+                Either::Left(cors.around(request, seen.origin.as_ref(), inner))
             }
-            _ => Either::Right(self.guarded(request, route)),
+            _ => Either::Right(self.guarded(request, seen.hosts, route)),
         }
     }
 
     /// The answer to a request that is to be let in: in time, and even if its handler panics.
-    fn guarded<B: Body>(&self, request: Request<B>, route: Route) -> impl Future<Output = Response>
+    fn guarded<B: Body>(
+        &self,
+        request: Request<B>,
+        hosts: usize,
+        route: Route,
+    ) -> impl Future<Output = Response>
     where
         R: Routes<B>,
     {
         async move {
-            if let Err(refusal) = self.admissible(&request, route) {
+            if let Err(refusal) = self.admissible(&request, hosts, route) {
                 return refusal.into_response();
             }
             // Begun inside, where a panic is caught.
@@ -188,8 +200,12 @@ impl<R> Edge<R> {
         }
     }
 
-    fn admissible<B>(&self, request: &Request<B>, route: Route) -> Result<(), ApiError> {
-        let hosts = request.headers().get_all(HOST).iter().count();
+    fn admissible<B>(
+        &self,
+        request: &Request<B>,
+        hosts: usize,
+        route: Route,
+    ) -> Result<(), ApiError> {
         let host_optional = request.version() < Version::HTTP_11;
         if hosts > 1 || (hosts == 0 && !host_optional) {
             return Err(ApiError::BadHost);
@@ -208,21 +224,15 @@ impl<R> Edge<R> {
 
     fn complete(&self, response: &mut Response, id: HeaderValue) {
         let headers = response.headers_mut();
-        put_common_headers(headers, id);
         if self.cors.is_some() {
-            headers.insert(VARY, HeaderValue::from_static("Origin, Cookie"));
+            put_public_headers(headers, id);
+        } else {
+            put_common_headers(headers, id);
         }
         if self.draining.has_begun() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
-}
-
-/// The headers of every answer.
-pub(super) fn put_common_headers(headers: &mut HeaderMap, id: HeaderValue) {
-    headers.insert(X_REQUEST_ID, id);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// A request that is counted when it is over, whichever way.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use futures_util::future::{Either, ready};
 
@@ -11,14 +9,15 @@ use super::AppState;
 use super::context::{done, logged_to_the_end};
 use super::cookie::{SessionCookie, Tokens};
 use super::error::{ApiError, Operation};
-use super::json::json;
 use super::middleware::{Answer, Presented};
 use crate::metrics::{LogoutOutcome, Metrics};
 use crate::session::StoreError;
 
 /// An answer that makes the client forget its cookie.
 fn cleared(cookie: &SessionCookie, body: &'static str) -> Response {
-    json(StatusCode::OK, Some((SET_COOKIE, cookie.clearing())), body)
+    let mut response = Response::new(body.into());
+    *response.headers_mut() = cookie.cleared();
+    response
 }
 
 /// Ends every session presented, and says whether any was live.

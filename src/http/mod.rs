@@ -7,6 +7,7 @@ mod admin;
 mod allowed_origin;
 mod bearer;
 mod check;
+mod common;
 mod context;
 mod cookie;
 mod dispatch;

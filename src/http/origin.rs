@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use axum::http::header::ACCESS_CONTROL_REQUEST_METHOD;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -17,7 +17,7 @@ use tower_http::cors::{AllowHeaders, CorsLayer};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::allowed_origin::Origin;
-use super::context::X_REQUEST_ID;
+use super::common::X_REQUEST_ID;
 use super::error::ApiError;
 use crate::task;
 
@@ -63,21 +63,21 @@ impl Cors {
         Self { layer, allowed }
     }
 
-    /// The answer of `inner`, with what it says to the page that asks.
+    /// The answer of `inner` to a request with this `Origin`, with what it says to the page that
+    /// asks.
     pub(super) fn around<B: Send, A: Future<Output = Response> + Send>(
         &self,
         request: Request<B>,
+        origin: Option<&HeaderValue>,
         inner: impl Fn(Request<B>) -> A + Send,
     ) -> impl Future<Output = Response> {
-        let origin = request.headers().get(ORIGIN);
         if !self.is_for_a_page(&request, origin) {
-            let origin = origin.cloned();
-            let is_foreign = |origin: &HeaderValue| !self.allowed.contains(origin);
+            let is_foreign = |origin| !self.allowed.contains(origin);
             let is_refused_options =
-                request.method() == Method::OPTIONS && origin.as_ref().is_some_and(is_foreign);
+                request.method() == Method::OPTIONS && origin.is_some_and(is_foreign);
             return Either::Left(inner(request).inspect(move |answer| {
                 if answer.status() == StatusCode::FORBIDDEN || is_refused_options {
-                    log_refusal(origin.as_ref(), answer.status());
+                    log_refusal(origin, answer.status());
                 }
             }));
         }
@@ -122,7 +122,7 @@ fn log_refusal(origin: Option<&HeaderValue>, status: StatusCode) {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::header::HOST;
+    use axum::http::header::{HOST, ORIGIN};
     use proptest::collection::vec;
     use proptest::prelude::*;
 

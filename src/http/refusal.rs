@@ -7,8 +7,8 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
+use super::common::put_common_headers;
 use super::context::fresh_id;
-use super::edge::put_common_headers;
 use super::error::ApiError;
 
 /// An answer to what never became a request.

@@ -126,7 +126,9 @@ where
                 // Other connections go first, so that pipelining gives a client no advantage.
                 tokio::task::yield_now().await;
             }
-            let answer = service.answer(request, peer).await;
+            // Pinned where it is made: awaited as it is, it would be moved twice.
+            let mut answer = pin!(service.answer(request, peer));
+            let answer = answer.as_mut().await;
             watch.enter(Phase::Answer);
             Ok::<_, Infallible>(answer)
         }

@@ -16,7 +16,7 @@ use axum::http::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-pub(crate) use trace::TraceParent;
+pub(crate) use trace::{TRACEPARENT, TraceParent};
 
 use crate::rate_limit::{RateLimit, RateLimits};
 

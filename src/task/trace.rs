@@ -4,7 +4,8 @@
 
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The header that says it.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// `00-` trace id `-` parent id `-` flags
 const LENGTH: usize = 55;
@@ -16,10 +17,9 @@ pub(crate) struct TraceParent(HeaderValue);
 impl TraceParent {
     /// The one in `headers`, if there is exactly one and it is valid.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        // Most requests have none, and a single look-up says so.
-        let value = headers.get(TRACEPARENT)?;
-        let is_alone = headers.get_all(TRACEPARENT).iter().nth(1).is_none();
-        (is_alone && is_valid(value.as_bytes())).then(|| Self(value.clone()))
+        let mut values = headers.get_all(TRACEPARENT).into_iter();
+        let value = values.next().filter(|value| is_valid(value.as_bytes()))?;
+        values.next().is_none().then(|| Self(value.clone()))
     }
 
     /// 32 hex digits.
