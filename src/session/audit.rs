@@ -44,10 +44,10 @@ impl Audit {
     /// A session was ended.
     pub(super) fn ended(&self, session: &SessionId, user: Option<&User>, why: EndReason) {
         let user = user.map(User::as_str).unwrap_or_default();
-        // As texts, which the log takes as they are: this is the line that is written most.
+        // As texts, the message too, which the log takes as they are: of all lines this is written most.
         let mut digits = [0; 64];
         let (session, reason) = (session.hex(&mut digits), why.word());
-        tracing::info!(session, user, reason, "session ended");
+        tracing::info!(message = "session ended", session, user, reason);
         self.0.ended(why);
     }
 

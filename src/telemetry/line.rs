@@ -21,11 +21,8 @@ const USUAL_BYTES: usize = 512;
 const KEPT_BYTES: usize = 4096;
 
 thread_local! {
-    /// The memory of this thread's last line.
-    static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-
-    /// The second of this thread's last line, since 1970, and how its beginning is written.
-    static SECOND: Cell<(u64, [u8; 24])> = const { Cell::new((0, *b"1970-01-01T00:00:00.000Z")) };
+    /// This thread's last line. The next is written in its memory, and mostly begins like it.
+    static LAST: Cell<Option<Box<Line>>> = const { Cell::new(None) };
 }
 
 /// Whom lines are for.
@@ -45,77 +42,103 @@ pub(super) struct Lines {
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut line = Line::begin(self.shape, *metadata.level(), metadata.target());
-        event.record(&mut line);
+        let last = LAST.take();
+        let mut line = last.unwrap_or_else(|| Box::new(Line::new(self.shape)));
+        line.begin(SystemTime::now(), *metadata.level(), metadata.target());
+        event.record(&mut *line);
         (self.describe_request)(&mut |name, value| line.add_text(name, value));
-        let text = line.end();
-        self.sink.add(&text);
-        if text.capacity() <= KEPT_BYTES {
-            LAST.set(text);
+        line.end();
+        self.sink.add(&line.text);
+        if line.text.capacity() <= KEPT_BYTES {
+            LAST.set(Some(line));
         }
     }
 }
 
 /// The line that says how many lines were lost.
 pub(super) fn of_loss(shape: Shape, lost: u64) -> Vec<u8> {
-    let mut line = Line::begin(shape, Level::WARN, module_path!());
-    line.add_message(format_args!(
-        "log lines were lost: their reader had stalled"
-    ));
+    let mut line = Line::new(shape);
+    line.begin(SystemTime::now(), Level::WARN, module_path!());
+    line.add_text("message", "log lines were lost: their reader had stalled");
     line.add_plain("lost", lost);
-    line.end()
+    line.end();
+    line.text
 }
 
 /// A line that is being written: what is said of every event, its message, its other fields.
 struct Line {
     shape: Shape,
     text: Vec<u8>,
+    /// How many bytes of `text` say what is said of every event.
+    begun: usize,
+    /// What those say, but for the milliseconds: the second since 1970, the level and the target.
+    beginning: Option<(u64, Level, &'static str)>,
 }
 
 impl Line {
-    fn begin(shape: Shape, level: Level, target: &str) -> Self {
-        let mut text = LAST.take();
-        text.clear();
-        text.reserve(USUAL_BYTES);
-        let mut line = Self { shape, text };
-        line.push(match shape {
-            Shape::Json => "{\"timestamp\":\"",
-            Shape::Human { has_colors: false } => "",
-            Shape::Human { has_colors: true } => "\x1b[2m",
-        });
-        push_time(&mut line.text, SystemTime::now());
-        match shape {
-            Shape::Json => {
-                line.push("\"");
-                line.add_text("level", level.as_str());
-                line.add_text("target", target);
-            }
-            Shape::Human { has_colors: false } => line.push_shown(format_args!(" {level:>5}")),
-            Shape::Human { has_colors: true } => {
-                let color = color_of(level);
-                line.push_shown(format_args!("\x1b[0m \x1b[{color}m{level:>5}\x1b[0m"));
-            }
+    const fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            text: Vec::new(),
+            begun: 0,
+            beginning: None,
         }
-        line
     }
 
-    fn end(mut self) -> Vec<u8> {
+    /// Lines come many in a second, so a beginning that is the same but for the milliseconds is kept.
+    fn begin(&mut self, time: SystemTime, level: Level, target: &'static str) {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = since_epoch.as_secs();
+        self.text.truncate(self.begun);
+        if self.beginning != Some((second, level, target)) {
+            self.write_beginning(second, level, target);
+        }
+        let millis = since_epoch.subsec_millis();
+        let at = self.shape.before_time().len() + "1970-01-01T00:00:00.".len();
+        self.text[at..at + 3].copy_from_slice(&[millis / 100, millis / 10, millis].map(digit));
+    }
+
+    #[cold]
+    fn write_beginning(&mut self, second: u64, level: Level, target: &'static str) {
+        self.text.clear();
+        self.text.reserve(USUAL_BYTES);
+        self.push(self.shape.before_time());
+        // RFC 3339. Of years after 9999 there is nothing to show.
+        let mut time = *b"1970-01-01T00:00:00.000Z";
+        let begun = UNIX_EPOCH + Duration::from_secs(second);
+        let shown = humantime::format_rfc3339_millis(begun);
+        let _ = write!(&mut time[..], "{shown}");
+        self.text.extend_from_slice(&time);
+        match self.shape {
+            Shape::Json => {
+                self.push("\"");
+                self.add_text("level", level.as_str());
+                self.add_text("target", target);
+            }
+            Shape::Human { has_colors: false } => self.push_shown(format_args!(" {level:>5}")),
+            Shape::Human { has_colors: true } => {
+                let color = color_of(level);
+                self.push_shown(format_args!("\x1b[0m \x1b[{color}m{level:>5}\x1b[0m"));
+            }
+        }
+        self.begun = self.text.len();
+        self.beginning = Some((second, level, target));
+    }
+
+    fn end(&mut self) {
         self.push(match self.shape {
             Shape::Json => "}\n",
             Shape::Human { has_colors: false } => "\n",
             Shape::Human { has_colors: true } => "\x1b[0m\n",
         });
-        self.text
     }
 
-    /// The macros of `tracing` put the message before all other fields.
-    fn add_message(&mut self, message: fmt::Arguments<'_>) {
+    fn add_text(&mut self, name: &str, text: &str) {
         match self.shape {
-            Shape::Json => self.add_shown("message", message),
-            Shape::Human { has_colors } => {
+            Shape::Human { has_colors } if name == "message" => {
                 self.push(" ");
                 // A message may quote a server, which must not make up lines or colours.
-                for c in message.to_string().chars() {
+                for c in text.chars() {
                     if c.is_control() {
                         self.push_shown(format_args!("{}", c.escape_default()));
                     } else {
@@ -124,20 +147,26 @@ impl Line {
                 }
                 self.push(if has_colors { "\x1b[2m" } else { "" });
             }
-        }
-    }
-
-    fn add_text(&mut self, name: &str, text: &str) {
-        // An empty text says nothing.
-        if text.is_empty() {
-            return;
-        }
-        self.push_name(name);
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
-        if self.shape != Shape::Json && text.bytes().all(is_plain) {
-            self.push(text);
-        } else {
-            push_quoted(&mut self.text, text);
+            // An empty text says nothing.
+            _ if text.is_empty() => {}
+            Shape::Human { .. } => {
+                self.push_name(name);
+                if text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b'"')
+                {
+                    self.push(text);
+                } else {
+                    push_quoted(&mut self.text, text);
+                }
+            }
+            Shape::Json => {
+                self.push(",\"");
+                self.push(name);
+                self.push("\":\"");
+                push_escaped(&mut self.text, text);
+                self.push("\"");
+            }
         }
     }
 
@@ -193,17 +222,11 @@ impl Line {
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        match field.name() {
-            "message" => self.add_message(format_args!("{value:?}")),
-            name => self.add_shown(name, format_args!("{value:?}")),
-        }
+        self.add_shown(field.name(), format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.add_message(format_args!("{value}")),
-            name => self.add_text(name, value),
-        }
+        self.add_text(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -219,6 +242,16 @@ impl Visit for Line {
     }
 }
 
+impl Shape {
+    const fn before_time(self) -> &'static str {
+        match self {
+            Self::Json => "{\"timestamp\":\"",
+            Self::Human { has_colors: false } => "",
+            Self::Human { has_colors: true } => "\x1b[2m",
+        }
+    }
+}
+
 const fn color_of(level: Level) -> &'static str {
     match level {
         Level::ERROR => "31",
@@ -226,25 +259,6 @@ const fn color_of(level: Level) -> &'static str {
         Level::INFO => "32",
         _ => "34",
     }
-}
-
-/// Appends a time as RFC 3339 has it, to the millisecond. Lines come many in a second, so what is
-/// the same in all of them is kept.
-fn push_time(line: &mut Vec<u8>, time: SystemTime) {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (mut second, mut text) = SECOND.get();
-    if second != since_epoch.as_secs() {
-        second = since_epoch.as_secs();
-        let mut written = Vec::new();
-        let begun = UNIX_EPOCH + Duration::from_secs(second);
-        // It fails for years after 9999, of which there is nothing to show.
-        let _ = write!(written, "{}", humantime::format_rfc3339_millis(begun));
-        text = written.first_chunk().copied().unwrap_or(text);
-        SECOND.set((second, text));
-    }
-    let millis = since_epoch.subsec_millis();
-    text[20..23].copy_from_slice(&[millis / 100, millis / 10, millis].map(digit));
-    line.extend_from_slice(&text);
 }
 
 const fn digit(number: u32) -> u8 {
@@ -258,32 +272,43 @@ fn push_quoted(line: &mut Vec<u8>, text: &str) {
     line.push(b'"');
 }
 
+#[inline]
 fn push_escaped(line: &mut Vec<u8>, text: &str) {
-    if is_plain(text) {
+    if is_plain(text.as_bytes()) {
         line.extend_from_slice(text.as_bytes());
     } else {
-        // A string always has a JSON form.
-        let quoted = serde_json::to_string(text).unwrap_or_default();
-        let inside = 1..quoted.len().saturating_sub(1);
-        line.extend_from_slice(quoted.get(inside).unwrap_or_default().as_bytes());
+        escape(line, text);
     }
 }
 
-/// Whether a text is its own JSON form. Every line is looked at, so sixteen bytes are at a time,
-/// each of them.
-fn is_plain(text: &str) -> bool {
-    let are_plain = |bytes: &[u8; 16]| {
-        let bad = |byte: u8| {
-            u8::from(byte.wrapping_sub(b' ') > b'~' - b' ')
-                | u8::from(byte == b'"')
-                | u8::from(byte == b'\\')
-        };
-        bytes.iter().fold(0, |any, byte| any | bad(*byte)) == 0
+#[cold]
+fn escape(line: &mut Vec<u8>, text: &str) {
+    // A string always has a JSON form.
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    let inside = 1..quoted.len().saturating_sub(1);
+    line.extend_from_slice(quoted.get(inside).unwrap_or_default().as_bytes());
+}
+
+/// Whether a text is its own JSON form. Every line is looked at, so eight bytes are at a time; the
+/// last eight may overlap those before.
+fn is_plain(text: &[u8]) -> bool {
+    const EACH: u64 = u64::MAX / 0xff;
+    // The highest bit of a byte becomes one if it is below b' ', b'"', b'\\' or above b'~'.
+    let bad = |bytes: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*bytes);
+        bytes.wrapping_sub(EACH * 0x20)
+            | bytes.wrapping_add(EACH)
+            | (bytes ^ (EACH * 0x22)).wrapping_sub(EACH)
+            | (bytes ^ (EACH * 0x5c)).wrapping_sub(EACH)
     };
-    let (whole, rest) = text.as_bytes().as_chunks();
-    let mut last = [b' '; 16];
-    last[..rest.len()].copy_from_slice(rest);
-    whole.iter().all(are_plain) && are_plain(&last)
+    let last = text.last_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [b' '; 8];
+        padded[..text.len()].copy_from_slice(text);
+        padded
+    });
+    let (whole, _) = text.as_chunks();
+    let any_bad = whole.iter().fold(bad(&last), |any, bytes| any | bad(bytes));
+    any_bad & (EACH * 0x80) == 0
 }
 
 /// What is written to it is appended to a JSON string.
@@ -302,6 +327,7 @@ mod tests {
 
     #[test]
     fn times_are_written_as_humantime_does() {
+        let mut line = Line::new(Shape::Human { has_colors: false });
         for millis in [
             0,
             1,
@@ -312,10 +338,9 @@ mod tests {
             59_999,
         ] {
             let time = UNIX_EPOCH + Duration::from_millis(millis);
-            let mut written = Vec::new();
-            push_time(&mut written, time);
-            let expected = humantime::format_rfc3339_millis(time).to_string();
-            assert_eq!(written, expected.as_bytes());
+            line.begin(time, Level::INFO, "");
+            let expected = humantime::format_rfc3339_millis(time);
+            assert_eq!(line.text, format!("{expected}  INFO").as_bytes());
         }
     }
 
@@ -331,11 +356,26 @@ mod tests {
             let mut quoted = Vec::new();
             push_quoted(&mut quoted, text);
             assert_eq!(serde_json::from_slice::<String>(&quoted).unwrap(), text);
-            let mut line = Line::begin(Shape::Json, Level::INFO, "");
+            let mut line = Line::new(Shape::Json);
+            line.begin(UNIX_EPOCH, Level::INFO, "");
             line.add_shown("shown", format_args!("{text}{text}"));
-            let line: serde_json::Value = serde_json::from_slice(&line.end()).unwrap();
+            line.end();
+            let line: serde_json::Value = serde_json::from_slice(&line.text).unwrap();
             let shown = line.get("shown").map(|shown| shown.as_str().unwrap());
             assert_eq!(shown.unwrap_or_default(), text.repeat(2));
+        }
+    }
+    #[test]
+    fn only_texts_that_are_their_own_json_form_are_plain() {
+        for character in '\0'..='\u{ff}' {
+            for at in 0..20 {
+                for after in 0..20 {
+                    let text = format!("{}{character}{}", "~".repeat(at), " ".repeat(after));
+                    let is_plain =
+                        matches!(character, ' '..='~') && !matches!(character, '"' | '\\');
+                    assert_eq!(super::is_plain(text.as_bytes()), is_plain, "{text:?}");
+                }
+            }
         }
     }
 }
