@@ -88,9 +88,9 @@ impl Server {
         server
     }
 
-    /// Tokens of `count` new sessions, ten to a user.
+    /// Tokens of `count` new sessions, two to a user.
     pub fn issue(&self, count: usize) -> Vec<String> {
-        let users = (0..count).map(|number| number / 10);
+        let users = (0..count).map(|number| number / 2);
         let bodies = users.map(|user| format!(r#"{{"user":"{user:08}"}}"#));
         self.issue_each(&bodies.collect::<Vec<_>>(), 64).0
     }
