@@ -141,13 +141,12 @@ fn main() {
 }
 
 fn compare(scenario: Scenario, service: &Server, bare: &Server) {
-    let slice = |server: &Server| {
-        let requests = scenario.requests(service, REQUESTS);
-        Load::new(server.public).run(&requests, scenario.expected())
-    };
     // Warms both up, and shows that both answer the same.
     let (mut ratios, mut p99s, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=PAIRS {
+        // Each pair its own, so that no session is left over: the bare server ends none.
+        let requests = scenario.requests(service, REQUESTS);
+        let slice = |server: &Server| Load::new(server.public).run(&requests, scenario.expected());
         let [ours, theirs]: [Slice; 2] = if pair % 2 == 0 {
             [slice(service), slice(bare)]
         } else {
