@@ -8,7 +8,7 @@
 //! http::edge          request id, count, common headers; behind CORS: Host, target, deadline, panics
 //! http::origin        CORS: which pages may read the answer; CSRF: 403 to a page of a foreign origin
 //! http::middleware    the cookie's values become SessionTokens; 401 without one
-//! http::dispatch      past the router, which other requests go through
+//! http::dispatch      picks the handler; what is asked less often goes through axum's router
 //! http::logout        the handler: POST /api/auth/logout
 //! task::to_the_end    what has to be waited for: a client that hangs up changes nothing
 //! SessionManager::revoke        tokens become ids; one audit line for each session ended

@@ -1,7 +1,7 @@
 //! The service beside a bare axum router that answers the same bytes and does nothing: no store,
 //! no cookie, no layer. Ratios of throughput and latency, measured side by side in one run.
 //!
-//! `cargo bench --bench http` takes about two minutes. Both servers are pinned to core 0 and the
+//! `cargo bench --bench http` takes about a minute. Both servers are pinned to core 0 and the
 //! load to core 1; slices alternate, so that whatever else the machine does hits both alike.
 //! Shown are medians over pairs of slices, and between which ratios the middle half of them lies.
 //!

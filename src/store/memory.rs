@@ -15,8 +15,8 @@
 //! is held across an await.
 //!
 //! **Pauses.** Nothing holds a lock, nor does a sweep keep a thread, for longer than it takes to go
-//! through [`BATCH`] sessions, or to make a table larger that has got full. `cargo bench --bench store`
-//! prints the longest pauses at ten million sessions.
+//! through [`BATCH`] sessions, through the free slots, marks or revocations of one table, or to
+//! resize one. `cargo bench --bench store` prints the longest pauses at ten million sessions.
 
 mod journaled;
 mod places;

@@ -42,7 +42,7 @@ pub(super) struct Lines {
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let metadata = event.metadata();
-        let last = LAST.take();
+        let last = LAST.take().filter(|last| last.shape == self.shape);
         let mut line = last.unwrap_or_else(|| Box::new(Line::new(self.shape)));
         line.begin(SystemTime::now(), *metadata.level(), metadata.target());
         event.record(&mut *line);

@@ -199,7 +199,7 @@ impl Mark {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "one table of hundreds has no four million users"
+    reason = "one table of hundreds has no sixteen million users, which is what a place has room for"
 )]
 const fn narrow(slot: usize) -> Slot {
     slot as Slot
