@@ -1,6 +1,7 @@
 //! The sessions of one user.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use smallvec::SmallVec;
@@ -60,13 +61,13 @@ impl Rows {
                 few.insert(place, row);
                 true
             }
-            Self::Many(all) => {
-                let is_new = !all.contains_key(&row.id);
-                if is_new {
-                    all.insert(row.id, row);
+            Self::Many(all) => match all.entry(row.id) {
+                Entry::Vacant(free) => {
+                    free.insert(row);
+                    true
                 }
-                is_new
-            }
+                Entry::Occupied(_) => false,
+            },
         }
     }
 
